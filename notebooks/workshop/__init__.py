@@ -1,0 +1,14 @@
+"""What the notebooks import: plumbing, plots and checks that a cell needs and does not teach."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# MXNet reads these once, when it is loaded. It counts physical cores only, which halves its speed on most machines, and
+# writes a line about its graph passes each time a network is bound.
+os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+
+sys.path.insert(0, str(ROOT / "lambda_src" / "predict"))

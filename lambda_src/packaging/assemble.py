@@ -1,0 +1,147 @@
+"""Assemble the Predict function's artifact for Amazon Linux 2, x86-64, from any host.
+
+    python assemble.py --artifact FOLDER
+
+The artifact holds the function's modules, its Python dependencies as manylinux2014 wheels, and `lib/` with libmxnet and
+the shared libraries it needs that the Lambda runtime lacks. Third-party parts are kept in a cache whose name is a digest
+of everything that determines them, so a build after a change of the function's own code copies and downloads nothing.
+"""
+
+import argparse
+import compileall
+import hashlib
+import py_compile
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from fnmatch import fnmatch
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCE = HERE.parent / "predict"
+CACHE = HERE.parents[1] / ".build" / "packaging"
+PYTHON = (3, 11)
+PLATFORM = [
+    "--platform=manylinux2014_x86_64",
+    f"--python-version={PYTHON[0]}.{PYTHON[1]}",
+    "--implementation=cp",
+    "--only-binary=:all:",
+]
+
+# Where each shared library comes from: (wheel, pattern inside it) -> the name the loader asks for.
+NATIVE_LIBRARIES = {
+    ("mxnet", "mxnet/libmxnet.so"): "libmxnet.so",
+    ("mxnet", "mxnet/libopenblas.so.0"): "libopenblas.so.0",
+    ("mxnet", "mxnet/libgfortran.so.3"): "libgfortran.so.3",
+    ("scikit_learn", "scikit_learn.libs/libgomp-*.so.1*"): "libgomp.so.1",
+    ("numpy", "numpy.libs/libquadmath-*.so.0*"): "libquadmath.so.0",
+}
+
+# What no prediction touches; each line was tried: the proof and the package tests pass without it.
+UNUSED = [
+    "bin",
+    "*/tests",
+    "*.pyi",
+    "numpy/f2py",
+    "numpy/_core/include",
+    "numpy/_core/lib",
+    "numpy/doc",
+    "numpy/distutils",
+    "PIL/_imagingtk*",
+    "PIL/_imagingft*",
+    "pillow.libs/libfreetype*",
+    "pillow.libs/libharfbuzz*",
+    "pillow.libs/libbrotli*",
+]
+
+
+def run_pip(*arguments: str) -> None:
+    """Run this Python's pip; raises CalledProcessError, its output shown, when it fails."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.stderr.write(done.stdout + done.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
+
+
+def install_dependencies(target: Path) -> None:
+    """Install the function's Python dependencies, for Lambda's platform, without what it does not use."""
+    run_pip("install", "--quiet", *PLATFORM, "--no-compile", "--target", str(target),
+            "--requirement", str(SOURCE / "requirements.txt"))
+    for pattern in UNUSED:
+        for path in sorted(target.rglob("*")):
+            if path.exists() and fnmatch(path.relative_to(target).as_posix(), pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def extract_native_libraries(target: Path) -> None:
+    """Put libmxnet and what it needs side by side, under the names that they ask the loader for.
+
+    libmxnet's own RPATH is `$ORIGIN`, which the loader also follows for what its libraries need in turn.
+    Raises RuntimeError when a wheel does not hold exactly one file of the name expected.
+    """
+    target.mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        run_pip("download", "--quiet", "--no-deps", *PLATFORM, "--dest", folder,
+                "--requirement", str(HERE / "native-libraries.txt"))
+        for (project, pattern), name in NATIVE_LIBRARIES.items():
+            (wheel,) = Path(folder).glob(f"{project}-*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                found = [entry for entry in archive.namelist() if fnmatch(entry, pattern)]
+                if len(found) != 1:
+                    raise RuntimeError(f"{wheel.name}: expected one file like {pattern}, found {found}")
+                with archive.open(found[0]) as source, open(target / name, "wb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+            (target / name).chmod(0o755)
+
+
+def third_party() -> Path:
+    """The folder of dependencies and libraries, assembled now or by an earlier build."""
+    digest = hashlib.sha256()
+    for file in (SOURCE / "requirements.txt", HERE / "native-libraries.txt", Path(__file__)):
+        digest.update(file.read_bytes())
+    folder = CACHE / digest.hexdigest()[:16]
+    if not folder.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as partial:
+            whole = Path(partial, "whole")
+            whole.mkdir()
+            install_dependencies(whole)
+            extract_native_libraries(whole / "lib")
+            compile_modules(whole)
+            try:
+                whole.rename(folder)
+            except OSError:  # another build was quicker
+                if not folder.exists():
+                    raise
+    return folder
+
+
+def compile_modules(folder: Path) -> None:
+    """Write bytecode for every module: Lambda cannot write it, and would compile at each cold start."""
+    compileall.compile_dir(folder, quiet=2, stripdir=str(folder), prependdir="/var/task", force=True,
+                           invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def assemble(artifact: Path) -> None:
+    """Fill the folder `artifact`, which must be empty or missing."""
+    if sys.version_info[:2] != PYTHON:
+        raise SystemExit(f"assemble.py: run it with Python {PYTHON[0]}.{PYTHON[1]}, whose bytecode the runtime reads; "
+                         f"this is {sys.version.split()[0]}")
+    shutil.copytree(third_party(), artifact, dirs_exist_ok=True)
+    modules = Path(tempfile.mkdtemp())
+    try:
+        for module in SOURCE.glob("*.py"):
+            shutil.copy2(module, modules)
+        compile_modules(modules)
+        shutil.copytree(modules, artifact, dirs_exist_ok=True)
+    finally:
+        shutil.rmtree(modules)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--artifact", type=Path, required=True, help="the folder to fill")
+    assemble(parser.parse_args().artifact)

@@ -1,0 +1,192 @@
+"""Prove that an artifact can run on AWS Lambda (python3.11: Amazon Linux 2, x86-64, glibc 2.26).
+
+    python prove.py FOLDER
+
+Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in the
+artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and, in a
+Python that sees nothing but the artifact and the standard library, the function's modules import and libmxnet predicts.
+Exits with 1 and one line per finding when something is wrong.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+UNZIPPED_LIMIT = 262_144_000  # bytes, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+HEADROOM = 5_000_000  # bytes that a dependency's next release may grow by
+
+# In the python3.11 base image: glibc 2.26 and GCC 7.3's runtime libraries, and zlib.
+RUNTIME_LIBRARIES = {
+    "ld-linux-x86-64.so.2", "libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1",
+    "libgcc_s.so.1", "libstdc++.so.6", "libz.so.1",
+}
+NEWEST_SYMBOLS = {"GLIBC": (2, 26), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0), "ZLIB": (1, 2, 7)}
+
+# A fully connected layer of known weights: softmax([1, 3]) must come out. Run with the artifact alone on sys.path.
+PROBE = '''
+import math, struct, sys
+sys.path[:] = [path for path in sys.path if "site-packages" not in path and "dist-packages" not in path]
+sys.path.insert(0, sys.argv[1])
+import errors, fetching, images, lambda_function, model_store, predictor
+
+def array(shape, values):
+    header = struct.pack("<Ii I", 0xF993FAC9, 0, len(shape)) + struct.pack(f"<{len(shape)}q", *shape)
+    return header + struct.pack("<iii", 1, 0, 0) + struct.pack(f"<{len(values)}f", *values)
+
+def text(name):
+    return struct.pack("<Q", len(name)) + name
+
+inputs = 3 * 4 * 4
+arrays = [array((2, inputs), [1 / inputs] * inputs + [2 / inputs] * inputs), array((2,), [0.0, 1.0])]
+names = [text(b"arg:fc_weight"), text(b"arg:fc_bias")]
+params = struct.pack("<QQQ", 0x112, 0, 2) + b"".join(arrays) + struct.pack("<Q", 2) + b"".join(names)
+symbol = b"""{"nodes": [{"op": "null", "name": "data", "inputs": []}, {"op": "null", "name": "fc_weight", "inputs": []},
+ {"op": "null", "name": "fc_bias", "inputs": []},
+ {"op": "FullyConnected", "name": "fc", "attrs": {"num_hidden": "2"}, "inputs": [[0, 0, 0], [1, 0, 0], [2, 0, 0]]},
+ {"op": "softmax", "name": "probabilities", "inputs": [[3, 0, 0]]}],
+ "arg_nodes": [0, 1, 2], "node_row_ptr": [0, 1, 2, 3, 4, 5], "heads": [[4, 0, 0]], "attrs": {"mxnet_version": ["int", 10901]}}"""
+import numpy
+network = predictor.Predictor(symbol, params, ["one", "other"], size=4)
+first, second = network.predict(numpy.ones((1, 3, 4, 4), numpy.float32)).tolist()
+expected = math.exp(1) / (math.exp(1) + math.exp(3))
+assert abs(first - expected) < 1e-5 and abs(first + second - 1) < 1e-5, (first, second, expected)
+outside = [name for name, module in sys.modules.items()
+           if "-packages" in (getattr(module, "__file__", None) or "")]
+assert not outside, f"modules from outside the artifact: {outside}"
+loaded = [line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "lib/lib" in line]
+foreign = {path for path in loaded if path.rpartition("/")[2].startswith(("libgomp", "libquadmath", "libgfortran", "libopenblas"))
+           and not path.startswith(sys.argv[1])}
+assert not foreign, f"libraries from outside the artifact: {foreign}"
+'''
+
+
+def elf_files(folder: Path):
+    """Yield (path, ELFFile) of every ELF file below `folder`."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with open(path, "rb") as stream:
+                if stream.read(4) == b"\x7fELF":
+                    try:
+                        yield path, ELFFile(stream)
+                    except ELFError as error:
+                        raise SystemExit(f"{path}: damaged ELF file: {error}") from error
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files below `folder`: what Lambda counts against its unzipped limit."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def size_findings(folder: Path) -> list[str]:
+    """What is wrong with the artifact's size."""
+    room = UNZIPPED_LIMIT - size(folder)
+    return [] if room >= HEADROOM else [f"{size(folder):,} bytes unzipped: {room:,} below the limit, want {HEADROOM:,}"]
+
+
+def dynamic_entries(path: Path, elf: ELFFile) -> tuple[list[str], list[Path], list[Path]]:
+    """What an ELF file asks of the loader: names of needed libraries, folders of its RPATH, folders of its RUNPATH."""
+    needed, folders = [], {"DT_RPATH": [], "DT_RUNPATH": []}
+    section = elf.get_section_by_name(".dynamic")
+    for tag in section.iter_tags() if isinstance(section, DynamicSection) else ():
+        if tag.entry.d_tag == "DT_NEEDED":
+            needed.append(tag.needed)
+        elif tag.entry.d_tag in folders:
+            for entry in (tag.rpath if tag.entry.d_tag == "DT_RPATH" else tag.runpath).split(":"):
+                entry = entry.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", str(path.parent))
+                folders[tag.entry.d_tag].append(Path(os.path.normpath(entry)))
+    return needed, folders["DT_RPATH"], folders["DT_RUNPATH"]
+
+
+def library_findings(folder: Path) -> list[str]:
+    """Needed libraries that neither the artifact, where the loader looks, nor the runtime has.
+
+    The loader's rules, ld.so(8): an object with a RUNPATH is served from there alone; one without is served from its own
+    RPATH and from those of the objects that loaded it.
+    """
+    files, findings = {}, []
+    for path, elf in elf_files(folder):
+        files[path] = dynamic_entries(path, elf)
+        if elf.get_machine_arch() != "x64":
+            findings.append(f"{path.relative_to(folder)}: built for {elf.get_machine_arch()}, the function runs on x64")
+    inherited = {path: set() for path in files}
+
+    def found(path, name):
+        _, rpath, runpath = files[path]
+        places = runpath or [*rpath, *inherited[path]]
+        return next((place / name for place in places if place / name in files), None)
+
+    changed = True
+    while changed:
+        changed = False
+        for path, (needed, rpath, _) in files.items():
+            for library in filter(None, (found(path, name) for name in needed)):
+                more = {*rpath, *inherited[path]} - inherited[library]
+                inherited[library] |= more
+                changed |= bool(more)
+    return findings + [
+        f"{path.relative_to(folder)}: needs {name}, which neither the artifact nor the runtime has"
+        for path, (needed, _, _) in files.items()
+        for name in needed
+        if name not in RUNTIME_LIBRARIES and not found(path, name)
+    ]
+
+
+def symbol_findings(folder: Path) -> list[str]:
+    """Symbol versions of system libraries that are newer than the runtime's."""
+    findings = []
+    for path, elf in elf_files(folder):
+        for section in elf.iter_sections():
+            if not isinstance(section, GNUVerNeedSection):
+                continue
+            for library, versions in section.iter_versions():
+                if library.name not in RUNTIME_LIBRARIES:
+                    continue
+                for version in versions:
+                    family, _, number = version.name.partition("_")
+                    newest = NEWEST_SYMBOLS.get(family)
+                    if not number[:1].isdigit():
+                        findings += [f"{path.relative_to(folder)}: {library.name} {version.name}: not a public version"]
+                    elif newest is None or tuple(map(int, number.split("."))) > newest:
+                        findings.append(f"{path.relative_to(folder)}: {library.name} {version.name}: newer than {newest}")
+    return findings
+
+
+def run_findings(folder: Path) -> list[str]:
+    """What goes wrong when a Python that sees only the artifact imports the function and predicts."""
+    environment = {"PATH": "/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-I", "-c", PROBE, str(folder)], env=environment, capture_output=True,
+                          text=True, cwd=folder, timeout=120)
+    return [] if done.returncode == 0 else [f"import and predict: {(done.stderr or done.stdout).strip()[-2000:]}"]
+
+
+def prove(folder: Path) -> list[str]:
+    """All findings for the artifact in `folder`, worst first; empty when it can run."""
+    folder = folder.resolve()
+    if not any(folder.glob("*.py")):
+        return [f"{folder}: no artifact here; run `sam build` first"]
+    findings = library_findings(folder) + symbol_findings(folder) + size_findings(folder)
+    return findings or run_findings(folder)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("artifact", type=Path)
+    folder = parser.parse_args().artifact
+    findings = prove(folder)
+    for finding in findings:
+        print(f"prove: {finding}", file=sys.stderr)
+    if not findings:
+        used = size(folder)
+        print(f"proved: {used:,} bytes unzipped, {UNZIPPED_LIMIT - used:,} below the limit; libraries, symbols, run: fine")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

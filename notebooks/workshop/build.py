@@ -35,12 +35,12 @@ def commands(phase: str, spec: dict | None = None) -> list[str]:
 def run_phase(phase: str, environment: dict[str, str], spec: dict | None = None) -> list[str]:
     """Run one phase's commands from the repository's root and return the last lines of each one's output.
 
-    `environment`: variables that the buildspec expects (`ARTIFACT_BUCKET`, `AWS_REGION`) and the credentials. All output
-    goes to `.build/build.log`. Raises BuildError at the first command that fails.
+    `environment`: everything the commands see: `Lab.environment()` and what the buildspec expects (`ARTIFACT_BUCKET`,
+    `AWS_REGION`); this Python's own scripts come first on the PATH. All output goes to `.build/build.log`. Raises BuildError at the first command that fails.
     """
     spec = spec or read_buildspec()
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    variables = os.environ | spec.get("env", {}).get("variables", {}) | environment | {"PATH": path}
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    variables = environment | spec.get("env", {}).get("variables", {}) | {"PATH": path}
     LOG.parent.mkdir(parents=True, exist_ok=True)
     ends = []
     for command in commands(phase, spec):

@@ -1,0 +1,87 @@
+"""What a caller of the endpoint needs: where it is, a picture it can fetch, the log of what it did."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import requests
+
+from workshop.lab import Lab
+from workshop.samples import sample_path
+
+STAGE = "Prod"
+
+
+def _api_url(lab: Lab, output: str, path: str) -> str:
+    outputs = lab.outputs(lab.app_stack)
+    if lab.target == "aws":
+        return outputs[output]
+    # The emulator serves every API at its own address, below a path that names the API and the stage.
+    return f"{lab.endpoint_url}/restapis/{outputs['Api']}/{STAGE}/_user_request_/{path}"
+
+
+def predict_url(lab: Lab) -> str:
+    """The URL of `GET` and `POST /predict`. Raises LabError when the stack is not deployed."""
+    return _api_url(lab, "PredictUrl", "predict")
+
+
+def hello_url(lab: Lab) -> str:
+    """The URL of the API's front page. Raises LabError when the stack is not deployed."""
+    return _api_url(lab, "HelloUrl", "")
+
+
+@contextmanager
+def lent_sample(lab: Lab, name: str, seconds: int = 300) -> Iterator[str]:
+    """Put a sample into the model store for a while and yield a presigned URL that reads it for `seconds`."""
+    store, key = lab.outputs(lab.app_stack)["ModelStoreBucket"], f"samples/{uuid4().hex}.jpg"
+    s3 = lab.client("s3", signature_version="s3v4", s3={"addressing_style": "virtual" if lab.target == "aws" else "path"})
+    version = s3.put_object(Bucket=store, Key=key, Body=sample_path(name).read_bytes(), ContentType="image/jpeg")["VersionId"]
+    try:
+        yield s3.generate_presigned_url("get_object", Params={"Bucket": store, "Key": key}, ExpiresIn=seconds)
+    finally:
+        s3.delete_object(Bucket=store, Key=key, VersionId=version)
+
+
+def predict_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> dict:
+    """One prediction by URL of a sample. Raises requests.HTTPError, with the endpoint's own words, when it is refused."""
+    with lent_sample(lab, name) as url:
+        answer = requests.get(predict_url(lab), params={"url": url, "top": top}, timeout=60)
+    if not answer.ok:
+        raise requests.HTTPError(f"{answer.status_code}: {answer.text}", response=answer)
+    return answer.json()
+
+
+def timed_post(url: str, picture: bytes) -> float:
+    """Post a JPEG and return the seconds until its prediction has arrived. Raises requests.HTTPError when it is refused."""
+    begin = time.perf_counter()
+    answer = requests.post(url, picture, headers={"Content-Type": "image/jpeg"}, timeout=60)
+    seconds = time.perf_counter() - begin
+    if not answer.ok:
+        raise requests.HTTPError(f"{answer.status_code}: {answer.text}", response=answer)
+    return seconds
+
+
+def force_cold_start(lab: Lab) -> None:
+    """Make Lambda start new environments of Predict, by a change of its description, and wait until it is in force."""
+    functions, name = lab.client("lambda"), lab.outputs(lab.app_stack)["PredictFunction"]
+    functions.update_function_configuration(FunctionName=name, Description=f"Started anew at {time.time_ns()}")
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+
+
+def request_log(lab: Lab, since: float, wait: float = 60.0) -> list[dict]:
+    """The function's own log lines, one JSON object per request answered since `since` (Unix time, s), oldest first.
+
+    CloudWatch takes some seconds to show a line: asks again until there is one. Raises TimeoutError after `wait` seconds.
+    """
+    logs, group = lab.client("logs"), f"/aws/lambda/{lab.project_id}-predict"
+    deadline = time.monotonic() + wait
+    while time.monotonic() < deadline:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=int(since * 1000))
+        messages = [event["message"].strip() for page in pages for event in page["events"]]
+        lines = [json.loads(message) for message in messages if message.startswith("{") and '"outcome"' in message]
+        if lines:
+            return lines
+        time.sleep(0.5)
+    raise TimeoutError(f"no line of a request in the log group {group} within {wait:.0f} s")

@@ -1,0 +1,58 @@
+"""Diagrams that notebooks draw with Matplotlib: boxes and arrows, no other tool."""
+
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+INK, GREY, BLUE, ORANGE, GREEN = "#222222", "#6b7280", "#0072b2", "#d55e00", "#009e73"
+
+
+def box(axes, x, y, title, detail="", color=BLUE, width=2.0, height=1.0):
+    """Draw a rounded box centred at (x, y), in the axes' units, with a bold title and smaller detail below it."""
+    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0.02,rounding_size=0.12",
+                                  facecolor=color + "1a", edgecolor=color, linewidth=1.6))
+    axes.text(x, y + (0.17 if detail else 0), title, ha="center", va="center", fontsize=12, weight="bold", color=INK)
+    if detail:
+        axes.text(x, y - 0.2, detail, ha="center", va="center", fontsize=9.5, color=INK, linespacing=1.25)
+
+
+def arrow(axes, start, end, label="", color=INK, style="-|>", dashed=False, bend=0.0, offset=(0, 0.16)):
+    """Draw an arrow from `start` to `end`, (x, y) each, with its label at the middle, moved by `offset`."""
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=14, color=color, linewidth=1.5,
+                                   linestyle="--" if dashed else "-", connectionstyle=f"arc3,rad={bend}",
+                                   shrinkA=2, shrinkB=2))
+    if label:
+        axes.text((start[0] + end[0]) / 2 + offset[0], (start[1] + end[1]) / 2 + offset[1], label, ha="center",
+                  va="center", fontsize=9.5, color=color)
+
+
+def canvas(width, height, title):
+    """Blank axes of `width` by `height` units, an inch each."""
+    figure, axes = plt.subplots(figsize=(width, height))
+    axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    axes.axis("off")
+    axes.set_title(title, loc="left", fontsize=14, weight="bold", color=INK)
+    return figure, axes
+
+
+def architecture():
+    """The lab's parts: what a request passes (solid) and what puts them there (dashed)."""
+    figure, axes = canvas(12, 4.6, "A request passes three services; one build puts everything in place")
+    box(axes, 1.2, 3.5, "You", "GET /predict?url=…", GREY, 1.9)
+    box(axes, 4.3, 3.5, "API Gateway", "throttles, routes", BLUE)
+    box(axes, 7.5, 3.5, "Lambda: Predict", "libmxnet, Pillow,\nno server to keep", ORANGE, 2.3, 1.15)
+    box(axes, 10.7, 3.5, "S3 model store", "symbol, params,\nsynset, SHA-256", GREEN, 2.1, 1.15)
+    box(axes, 7.5, 1.95, "The picture", "any public web address", GREY, 2.3, 0.85)
+    box(axes, 1.2, 0.65, "buildspec.yml", "lint, build, prove", GREY, 1.9, 0.95)
+    box(axes, 4.3, 0.65, "S3 artifacts", "zip, template", GREEN, 2.2, 0.95)
+    box(axes, 7.5, 0.65, "CloudFormation", "template.yml → stack", BLUE, 2.3, 0.95)
+    box(axes, 10.7, 0.65, "IAM roles", "who may do what", ORANGE, 2.1, 0.95)
+    arrow(axes, (2.2, 3.5), (3.25, 3.5), "HTTPS")
+    arrow(axes, (5.35, 3.5), (6.3, 3.5), "event")
+    arrow(axes, (8.7, 3.5), (9.6, 3.5), "once per\ncold start", offset=(0, 0.3))
+    arrow(axes, (7.5, 2.88), (7.5, 2.42), "at each request", offset=(0.75, 0))
+    arrow(axes, (2.2, 0.65), (3.15, 0.65), "package", dashed=True)
+    arrow(axes, (5.45, 0.65), (6.3, 0.65), "deploy", dashed=True)
+    arrow(axes, (6.6, 1.18), (4.8, 2.95), "creates", dashed=True, offset=(-0.45, 0.05))
+    arrow(axes, (9.6, 0.65), (8.7, 0.65), "limits", dashed=True)
+    arrow(axes, (10.7, 1.18), (8.7, 3.1), "limits", dashed=True, offset=(0.45, 0))
+    return figure

@@ -1,0 +1,206 @@
+"""The plots that several cells or notebooks share. Each takes plain arrays and numbers, and draws with the lab's style."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import FancyArrowPatch, Polygon
+
+BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+GREY, LIGHT, INK = "#999999", "#E8E8E8", "#222222"
+
+
+def use_style() -> None:
+    """Draw with the lab's style from here on."""
+    plt.style.use(Path(__file__).with_name("lab.mplstyle"))
+
+
+def short(label: str) -> str:
+    """The first name of a class: `English springer` of `n02102040 English springer, English springer spaniel`."""
+    return label.split(" ", 1)[-1].split(",")[0]
+
+
+def millions(count: int) -> str:
+    """A count in three digits: 9.4 k, 8.39 M."""
+    return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
+
+
+def headline(figure, text: str) -> None:
+    """The figure's title, which states the finding, at its left edge."""
+    figure.suptitle(text, x=0.01, ha="left")
+
+
+def bars(names: Sequence[str], values: Sequence[float], title: str, *, texts: Sequence[str], xlabel: str, highlight=None):
+    """Horizontal bars with their value written beside each, from top to bottom; `highlight`: the index of the one to see."""
+    figure, axes = plt.subplots(figsize=(10, 0.5 * len(names) + 1.4))
+    colours = [BLUE if highlight is None or index == highlight else SKY for index in range(len(names))]
+    axes.barh(names, values, color=colours, height=0.7)
+    for index, (value, text) in enumerate(zip(values, texts, strict=True)):
+        axes.annotate(text, (value, index), (6, 0), textcoords="offset points", va="center", color=INK)
+    axes.set(xlabel=xlabel, xlim=(0, max(values) * 1.22))
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=13)
+    axes.spines["left"].set_visible(False)
+    headline(figure, title)
+
+
+def _cuboid(axes, x: float, width: float, height: float, depth: float, colour: str) -> None:
+    """A box in oblique view: its front face's lower left corner at (x, -height / 2)."""
+    y, dx, dy = -height / 2, depth * 0.62, depth * 0.42
+    faces = {
+        1.0: [(x, y), (x + width, y), (x + width, y + height), (x, y + height)],
+        0.75: [(x, y + height), (x + width, y + height), (x + width + dx, y + height + dy), (x + dx, y + height + dy)],
+        0.5: [(x + width, y), (x + width + dx, y + dy), (x + width + dx, y + height + dy), (x + width, y + height)],
+    }
+    for alpha, corners in faces.items():
+        axes.add_patch(Polygon(corners, facecolor="white", edgecolor="none"))
+        axes.add_patch(Polygon(corners, facecolor=colour, alpha=alpha, edgecolor="white", linewidth=1.2))
+
+
+def network(stages, title: str) -> None:
+    """The network as a row of blocks, from `explain.stages`.
+
+    A block is as high and deep as its output is in pixels and as wide as it has channels (both not to scale); below it stand
+    the output's shape, the parameters and the layers with weights.
+    """
+    figure, axes = plt.subplots(figsize=(12, 5))
+    blocks = [("input", (3, 224, 224), None, None)] + [(s.name, s.shape, s.parameters, s.layers) for s in stages]
+    x, floor = 0.0, -1.75
+    for index, (name, shape, parameters, layers) in enumerate(blocks):
+        channels, side = shape[0], shape[1] if len(shape) == 3 else 1
+        height, width = 0.16 + 2.5 * (side / 224) ** 0.6, 0.1 + 0.95 * (channels / 512) ** 0.8
+        flat = len(shape) < 3
+        if flat:
+            height, width = 1.5, 0.22
+        depth = 0.12 if flat else height * 0.55
+        _cuboid(axes, x, width, height, depth, GREY if parameters is None else ORANGE if flat else BLUE)
+        centre = x + (width + depth * 0.62) / 2
+        size = f"{channels} classes" if flat else " × ".join(map(str, shape))
+        lines = [size] if parameters is None else [size, f"{millions(parameters)} parameters", f"{layers} layers"]
+        if layers == 1:
+            lines[-1] = "1 layer"
+        axes.text(centre, floor, name, ha="center", va="top", weight="bold", fontsize=14)
+        axes.text(centre, floor - 0.26, "\n".join(lines), ha="center", va="top", fontsize=11, color="#444444", linespacing=1.5)
+        end = x + width + depth * 0.62
+        x = end + 0.78
+        if index < len(blocks) - 1:
+            arrow = FancyArrowPatch((end + 0.12, 0), (x - 0.12, 0), arrowstyle="-|>", mutation_scale=16, color="#555555")
+            axes.add_patch(arrow)
+    axes.set(xlim=(-0.5, x - 0.5), ylim=(floor - 1.1, 2.3), aspect="equal")
+    axes.axis("off")
+    headline(figure, title)
+
+
+def _photo(axes, picture: np.ndarray, title: str = "") -> None:
+    axes.imshow(picture)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    if title:
+        axes.set_title(title)
+
+
+def _ranking(axes, ranked: Sequence[dict], colour: str, truth: str | None = None) -> None:
+    names = [short(entry["class"]) for entry in ranked]
+    values = [entry["probability"] for entry in ranked]
+    axes.barh(range(len(names)), values, color=[colour] + [LIGHT] * (len(names) - 1), height=0.78)
+    axes.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6), xticks=[], yticks=[])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    for index, (name, value) in enumerate(zip(names, values, strict=True)):
+        # A long bar carries its own name, in white: dark text on the saturated colours would be hard to read.
+        inside = index == 0 and value > 0.6
+        axes.text(0.02, index, name, va="center", color="white" if inside else INK, weight="bold" if index == 0 else "normal",
+                  fontsize=12)
+        axes.text(1.02, index, f"{value:.0%}" if value >= 0.005 else "<1%", va="center", fontsize=12, color=INK)
+
+
+def predictions(
+    pictures: Sequence[np.ndarray], rankings: Sequence[Sequence[dict]], title: str, *, names: Sequence[str] = (), columns: int = 3,
+    colour: str = BLUE,
+) -> None:
+    """Each picture beside its top classes as bars.
+
+    `pictures`: uint8 (H, W, 3) RGB. `rankings`: as `predictor.rank` returns them. `names`: a title for each picture.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = plt.figure(figsize=(4.6 * columns, 1.95 * rows + 0.6))
+    grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1, 1.15] * columns)
+    for index, (picture, ranked) in enumerate(zip(pictures, rankings, strict=True)):
+        row, column = divmod(index, columns)
+        _photo(figure.add_subplot(grid[row, 2 * column]), picture, names[index] if names else "")
+        _ranking(figure.add_subplot(grid[row, 2 * column + 1]), ranked, colour)
+    headline(figure, title)
+
+
+def picture_row(pictures: Sequence[np.ndarray], names: Sequence[str], title: str, *, height: float = 3.2, rows: int = 1) -> None:
+    """Pictures side by side, each with a name above it."""
+    columns = -(-len(pictures) // rows)
+    figure, axes = plt.subplots(rows, columns, figsize=(min(13, height * columns), (height + 0.3) * rows + 0.5), squeeze=False)
+    for index, one in enumerate(axes.flat):
+        if index < len(pictures):
+            _photo(one, pictures[index], names[index])
+        else:
+            one.axis("off")
+    headline(figure, title)
+
+
+def mosaic(tiles: np.ndarray, columns: int, gap: int = 1, value: float = 1.0) -> np.ndarray:
+    """Small pictures (N, H, W[, 3]) set in rows of `columns`, `gap` pixels of `value` between them."""
+    count, height, width = tiles.shape[:3]
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[3:]), value, tiles.dtype)
+    for index, tile in enumerate(tiles):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def feature_rows(picture: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], title: str) -> None:
+    """What each stage sees: one row per stage with its strongest feature maps, each scaled to its own range.
+
+    `rows`: a caption and maps float (N, H, W), the same N in every row.
+    """
+    count = len(rows[0][1])
+    figure = plt.figure(figsize=(12, 1.32 * len(rows) + 0.7))
+    grid = figure.add_gridspec(len(rows), count + 3)
+    big = figure.add_subplot(grid[:, :2])
+    _photo(big, picture)
+    big.set_anchor("N")
+    for row, (caption, maps) in enumerate(rows):
+        text = figure.add_subplot(grid[row, 2])
+        text.axis("off")
+        text.text(1, 0.5, caption, ha="right", va="center", transform=text.transAxes, fontsize=12)
+        for column, one in enumerate(maps):
+            axes = figure.add_subplot(grid[row, 3 + column])
+            axes.imshow(one, cmap="magma", vmin=np.percentile(one, 2), vmax=np.percentile(one, 99.5))
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+    headline(figure, title)
+
+
+def same_numbers(first: np.ndarray, second: np.ndarray, title: str, *, xlabel: str, ylabel: str) -> None:
+    """Two ways to the same probabilities, one point for each number, on logarithmic axes."""
+    figure, axes = plt.subplots(figsize=(6.4, 5.2))
+    low = min(first.min(), second.min()) / 2
+    axes.plot([low, 1], [low, 1], color=GREY, linewidth=1.2, zorder=0)
+    axes.scatter(first, second, s=46, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.6)
+    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.6), ylim=(low, 1.6), aspect="equal")
+    headline(figure, title)
+
+
+def transfer(pieces: Sequence[tuple[str, int, int]], total: int, title: str) -> None:
+    """Which bytes of a file each request brought: one row per request, `(caption, first byte, byte after the last)`."""
+    figure, axes = plt.subplots(figsize=(10, 0.62 * len(pieces) + 1.5))
+    for row, (_, start, end) in enumerate(pieces):
+        axes.barh(row, total / 1e6, color=LIGHT, height=0.62)
+        axes.barh(row, (end - start) / 1e6, left=start / 1e6, color=[BLUE, ORANGE, GREEN][row % 3], height=0.62)
+        axes.text((start + end) / 2e6, row, f"{(end - start) / 1e6:.1f} MB", ha="center", va="center", color="white", weight="bold")
+    axes.set(xlabel="position in the file (MB)", yticks=range(len(pieces)), xlim=(0, total / 1e6))
+    axes.set_yticklabels([caption for caption, _, _ in pieces], color=INK)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.invert_yaxis()
+    headline(figure, title)

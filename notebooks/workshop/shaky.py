@@ -1,0 +1,83 @@
+"""A web server that fails on purpose, to see how a download takes it."""
+
+import functools
+import http.server
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Request:
+    """What one request asked for and got: its path, its Range header, the status, and which bytes were sent."""
+
+    path: str
+    range: str
+    status: int
+    start: int = 0
+    sent: int = 0
+
+
+class ShakyServer:
+    """Serves a folder's files on 127.0.0.1, with HTTP ranges, from a thread, until `close`.
+
+    `hang_ups`: how many of the next requests to break off halfway. `flip_a_bit`: damage one bit of each file.
+    `ignore_range`: answer everything with the whole file, as simple servers do. `status`: answer this and nothing else.
+    `version`: the ETag; change it and a download begun before must start again. `requests`: what was asked so far.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.requests: list[Request] = []
+        self.hang_ups, self.flip_a_bit, self.ignore_range, self.status, self.version = 0, False, False, 0, '"1"'
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, self))
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> "ShakyServer":
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self.close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def __init__(self, shaky: ShakyServer, *arguments):
+        self.shaky = shaky
+        super().__init__(*arguments)
+
+    def do_GET(self):
+        shaky, wanted = self.shaky, self.headers.get("Range", "")
+        request = Request(self.path, wanted, 200)
+        shaky.requests.append(request)
+        file = shaky.folder / Path(self.path).name
+        if shaky.status or self.path.count("/") > 1 or not file.is_file():
+            request.status = shaky.status or 404
+            return self.send_error(request.status)
+        data = bytearray(file.read_bytes())
+        if shaky.flip_a_bit:
+            data[len(data) // 3] ^= 1
+        match = re.fullmatch(r"bytes=(\d+)-", wanted)
+        if match and self.headers.get("If-Range") in (None, shaky.version) and not shaky.ignore_range:
+            request.start = int(match[1])
+            request.status = 206 if request.start < len(data) else 416
+        self.send_response(request.status)
+        if request.status == 206:
+            self.send_header("Content-Range", f"bytes {request.start}-{len(data) - 1}/{len(data)}")
+        rest = data[request.start :]
+        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("ETag", shaky.version)
+        self.end_headers()
+        if shaky.hang_ups:
+            shaky.hang_ups -= 1
+            rest = rest[: len(rest) // 2]
+        request.sent = len(rest)
+        self.wfile.write(rest)
+
+    def log_message(self, *_arguments):
+        pass

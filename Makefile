@@ -1,0 +1,57 @@
+# The lab's commands. `make help` lists them.
+TARGET ?= local
+PORT ?= 4566
+# Found by itself: the first of these that is Python 3.11 and runs.
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
+
+CHOICES = --target $(TARGET) --port $(PORT) $(if $(REGION),--region $(REGION)) \
+	$(if $(PROJECT_ID),--project-id $(PROJECT_ID))
+VENV_PYTHON = $(CURDIR)/.venv/bin/python
+RUN = cd notebooks && PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
+
+# Another Python's settings would leak into ours.
+unexport PYTHONPATH PYTHONHOME JUPYTER_PATH
+export PYTHONNOUSERSITE = 1
+export JUPYTER_PREFER_ENV_PATH = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup deploy test lab endpoint bench emulator down clean lock
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+	@echo 'Choices: TARGET=local|aws MODEL=practice|imagenet|<path or prefix> REGION= PROJECT_ID= PORT=4566 PYTHON='
+
+setup: ## make .venv and .venv-emulator, when missing or out of date
+	@if [ -z "$(PYTHON)" ]; then echo "set-up: Python 3.11 was not found: install it (apt-get install python3.11 python3.11-venv," \
+		"conda create -n lab python=3.11, or pyenv install 3.11), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@"$(PYTHON)" scripts/setup.py
+
+deploy: setup ## run the notebooks in order, leave the endpoint running, print its URL and one prediction
+	@$(RUN) workshop.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)")
+
+test: setup ## check everything: lint, unit tests, templates, package, end to end, notebooks
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest $(ARGS)
+
+lab: setup ## open JupyterLab on the first notebook
+	@cd notebooks && PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
+		$(CURDIR)/.venv/bin/jupyter lab --ServerApp.log_level=ERROR 00_start_here.ipynb
+
+endpoint: setup ## print the URL of the deployed endpoint, alone
+	@$(RUN) workshop.client $(CHOICES)
+
+bench: setup ## measure, side by side with peers; results go to benchmarks/
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/run.py $(ARGS)
+
+emulator: setup ## start the emulator alone
+	@$(RUN) workshop.emulator start --port $(PORT)
+
+down: ## stop the emulator; everything of the local target is in its memory, and goes with it
+	@if [ -x "$(VENV_PYTHON)" ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
+
+clean: down ## remove everything that the commands made, the environments too
+	@rm -rf .venv .venv-emulator .emulator runs models/fetched template-export.yml .aws-sam .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+lock: setup ## resolve environment.yml and requirements-emulator.in into the locks
+	@$(VENV_PYTHON) scripts/lock.py

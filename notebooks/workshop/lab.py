@@ -1,0 +1,210 @@
+"""Where the lab works: the emulator on this machine or an AWS account, and how its resources are named there."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
+LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike
+PROJECT_ID = re.compile(r"[a-z][a-z0-9-]+")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
+
+
+class LabError(Exception):
+    """What is wrong, and what to do about it."""
+
+
+def check_project_id(project_id: str) -> str:
+    """Return `project_id`, or raise LabError unless it has 2 to 15 characters: a letter, then letters, digits, hyphens.
+
+    The rule is CodeStar's; bucket and role names of the lab start with it.
+    """
+    if not 2 <= len(project_id) <= 15 or not PROJECT_ID.fullmatch(project_id):
+        raise LabError(
+            f"project_id {project_id!r} is not valid: 2 to 15 characters, a lower-case letter first, then lower-case "
+            "letters, digits and hyphens"
+        )
+    return project_id
+
+
+def check_region(region: str) -> str:
+    """Return `region`, or raise LabError unless it looks like an AWS region."""
+    if not REGION.fullmatch(region):
+        raise LabError(f"region {region!r} is not valid: write it as in 'us-east-1' or 'eu-central-1'")
+    return region
+
+
+def check_loopback(endpoint: str) -> str:
+    """Return `endpoint`, or raise LabError unless it is an http URL of this machine's loopback address.
+
+    The local target creates and deletes with abandon: it must never reach AWS.
+    """
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        has_port = parts.port is not None
+    except ValueError:
+        is_loopback = has_port = False
+    if parts.scheme != "http" or not is_loopback or not has_port or parts.username or parts.path not in ("", "/"):
+        raise LabError(
+            f"AWS_ENDPOINT_URL is {endpoint!r}, and target='local' works with this machine only "
+            f"({DEFAULT_ENDPOINT}): unset it, or choose target='aws'"
+        )
+    return endpoint.rstrip("/")
+
+
+class Lab:
+    """One project in one region of one target. Make it with `connect`."""
+
+    def __init__(self, target: str, region: str, project_id: str) -> None:
+        if target not in ("local", "aws"):
+            raise LabError(f"target {target!r} is not valid: 'local' (the emulator) or 'aws' (your account)")
+        self.target = target
+        self.region = check_region(region)
+        self.project_id = check_project_id(project_id)
+        self.endpoint_url = (
+            check_loopback(os.environ.get("AWS_ENDPOINT_URL") or DEFAULT_ENDPOINT) if target == "local" else None
+        )
+
+    def __repr__(self) -> str:
+        return f"Lab(target={self.target!r}, region={self.region!r}, project_id={self.project_id!r})"
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """Local: the emulator's root user, and nothing of the user's AWS settings. aws: the user's own credentials."""
+        if self.target == "aws":
+            return boto3.Session(region_name=self.region)
+        nothing = (None, None, os.devnull, None)
+        core = botocore.session.Session(
+            session_vars={"profile": (None, None, None, None), "config_file": nothing, "credentials_file": nothing}
+        )
+        return boto3.Session(
+            aws_access_key_id=LOCAL_KEY,
+            aws_secret_access_key=LOCAL_KEY,
+            region_name=self.region,
+            botocore_session=core,
+        )
+
+    def client(self, service: str, **settings: Any) -> Any:
+        """A boto3 client of `service`; `settings` go to `botocore.config.Config`."""
+        if self.target == "aws":
+            # AWS_ENDPOINT_URL may still point at an emulator; here the account is meant.
+            config = Config(ignore_configured_endpoint_urls=True, **settings)
+            return self.session.client(service, config=config)
+        return self.session.client(service, endpoint_url=self.endpoint_url, config=Config(proxies={}, **settings))
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """`Account`, `Arn` and `UserId` of the caller, from STS.
+
+        Raises LabError when there are no credentials, they are refused, or nothing answers.
+        """
+        try:
+            answer = self.client("sts", connect_timeout=5, retries={"total_max_attempts": 2}).get_caller_identity()
+        except NoCredentialsError as error:
+            raise LabError(
+                "no AWS credentials were found: run `aws configure` or `aws sso login`, or choose target='local'"
+            ) from error
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise LabError(
+                f"AWS refused the credentials ({code}): renew them (`aws sso login`), or choose target='local'"
+            ) from error
+        except BotoCoreError as error:
+            if self.target == "local":
+                raise LabError(
+                    f"the emulator does not answer at {self.endpoint_url}: run notebook 00, or `make deploy`"
+                ) from error
+            raise LabError(f"AWS cannot be used: {error}") from error
+        return {key: answer[key] for key in ("Account", "Arn", "UserId")}
+
+    @property
+    def account(self) -> str:
+        """The account id, twelve digits."""
+        return self.identity["Account"]
+
+    @property
+    def partition(self) -> str:
+        """`aws`, or `aws-cn` and the like: the second part of every ARN."""
+        return self.identity["Arn"].split(":")[1]
+
+    @property
+    def toolchain_stack(self) -> str:
+        return f"{self.project_id}-toolchain"
+
+    @property
+    def app_stack(self) -> str:
+        return f"{self.project_id}-app"
+
+    @property
+    def cloudformation_role(self) -> str:
+        return f"CodeStarWorker-{self.project_id}-CloudFormation"
+
+    @property
+    def lambda_role(self) -> str:
+        return f"CodeStarWorker-{self.project_id}-Lambda"
+
+    @property
+    def artifact_bucket(self) -> str:
+        return f"{self.project_id}-{self.region}-{self.account}-artifacts"
+
+    @property
+    def model_bucket(self) -> str:
+        return f"{self.project_id}-{self.region}-{self.account}-models"
+
+    def role_arn(self, role: str) -> str:
+        """The ARN of the role named `role`."""
+        return f"arn:{self.partition}:iam::{self.account}:role/{role}"
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        """The outputs of `stack`, value by name. Raises LabError when there is no such stack."""
+        try:
+            described = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            made_by = "04_build_and_deploy" if stack == self.app_stack else "00_start_here"
+            raise LabError(
+                f"stack {stack!r} does not exist in {self.region}: run notebook {made_by}, or `make deploy`"
+            ) from error
+        return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+    def environment(self) -> dict[str, str]:
+        """The environment for a subprocess (`sam`, `aws`) that is to work in this lab and nowhere else."""
+        is_local = self.target == "local"
+        dropped = ("AWS_",) if is_local else ("AWS_ENDPOINT_URL",)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+        environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region, "SAM_CLI_TELEMETRY": "0"}
+        if is_local:
+            no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get("NO_PROXY")]))
+            environment |= {
+                "AWS_ENDPOINT_URL": self.endpoint_url,
+                "AWS_ACCESS_KEY_ID": LOCAL_KEY,
+                "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "NO_PROXY": no_proxy,
+                "no_proxy": no_proxy,
+            }
+        else:
+            environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true"
+        return environment
+
+
+def connect(target: str = "local", region: str = "us-east-1", project_id: str = "predictions") -> Lab:
+    """Check the three, ask STS who the caller is, and return the lab. Raises LabError saying what to do instead."""
+    lab = Lab(target, region, project_id)
+    _ = lab.identity
+    return lab

@@ -38,7 +38,7 @@ lab: setup ## open JupyterLab on the first notebook
 		$(CURDIR)/.venv/bin/jupyter lab --ServerApp.log_level=ERROR 00_start_here.ipynb
 
 endpoint: setup ## print the URL of the deployed endpoint, alone
-	@$(RUN) workshop.client $(CHOICES)
+	@$(RUN) workshop.runner --endpoint $(CHOICES)
 
 bench: setup ## measure, side by side with peers; results go to benchmarks/
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/run.py $(ARGS)

@@ -46,7 +46,7 @@ def check_platform(
     if system != "linux" or machine not in ("x86_64", "AMD64") or libc != "glibc":
         raise SetupError(
             f"the lab needs Linux on x86-64 with glibc, and this is {system} on {machine}: on Windows use WSL 2; on "
-            "macOS, ARM or Alpine a Linux x86-64 container, GitHub Codespaces (.devcontainer is ready) or SageMaker Studio"
+            "macOS, ARM or Alpine a Linux x86-64 container, GitHub Codespaces or SageMaker Studio"
         )
     if tuple(version[:2]) != (3, 11):
         raise SetupError(

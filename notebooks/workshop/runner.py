@@ -1,0 +1,420 @@
+"""Run the notebooks in order under papermill: the headless deploy.
+
+    python -m workshop.runner --target local --model practice
+
+The executed notebooks, an HTML page of each, `index.html` that links them and `summary.json` go to `runs/<UTC time>/`;
+`runs/latest` names the newest. 07 (which deletes everything) and the appendices are not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import fcntl
+import html
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbconvert import HTMLExporter
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from . import ROOT, emulator
+from .client import predict_sample, predict_url
+from .lab import Lab, LabError, check_project_id, check_region, connect
+
+NOTEBOOKS = ROOT / "notebooks"
+RUNS = ROOT / "runs"
+NOT_RUN = ("07_",)
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class RunError(Exception):
+    """Why the run cannot start, and what to do about it."""
+
+
+@dataclass
+class Result:
+    """What became of one notebook."""
+
+    name: str
+    seconds: float = 0.0
+    cells: int = 0
+    status: str = "not run"  # or "passed", "failed"
+    error: str = ""
+
+
+@dataclass
+class Run:
+    """One run of all notebooks: what it was asked, and what became of it. `summary.json` holds it."""
+
+    started: str
+    parameters: dict[str, Any]
+    results: list[Result]
+    seconds: float = 0.0
+    endpoint: str = ""
+    prediction: dict = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return all(result.status == "passed" for result in self.results)
+
+
+def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
+    """The notebooks of a deploy, in order: `NN_*.ipynb` but the one that deletes everything."""
+    return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if not path.name.startswith(NOT_RUN))
+
+
+def known_parameters(path: Path) -> set[str]:
+    """The names that the notebook's parameters cell assigns."""
+    tree = nbformat.read(path, as_version=4)
+    if not any("parameters" in cell.metadata.get("tags", []) for cell in tree.cells):
+        return set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return set(papermill.inspect_notebook(str(path)))
+
+
+def share(parameters: dict[str, Any], paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    """Give each notebook those of `parameters` that it has. Raises RunError when one is in no notebook."""
+    known = {path: known_parameters(path) for path in paths}
+    everywhere = set().union(*known.values())
+    unknown = sorted(set(parameters) - everywhere)
+    if unknown:
+        raise RunError(
+            f"no notebook has a parameter {', '.join(map(repr, unknown))}; there are: {', '.join(sorted(everywhere))}"
+        )
+    return {path: {name: value for name, value in parameters.items() if name in known[path]} for path in paths}
+
+
+class Progress:
+    """One bar over the code cells of all notebooks; where there is no terminal, one line per notebook."""
+
+    def __init__(self, total: int, is_terminal: bool | None = None) -> None:
+        self.is_terminal = sys.stderr.isatty() if is_terminal is None else is_terminal
+        self.bar = tqdm(
+            total=total,
+            unit="cell",
+            disable=not self.is_terminal,
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| cell {n_fmt} of {total_fmt}, {elapsed}",
+        )
+
+    def notebook(self, name: str) -> None:
+        self.bar.set_description_str(name)
+
+    def cell(self) -> None:
+        self.bar.update()
+
+    def done(self, result: Result) -> None:
+        line = f"{result.status:7s} {result.name:32s} {result.cells:3d} cells {result.seconds:6.1f} s"
+        self.bar.write(line) if self.is_terminal else print(line, flush=True)
+
+    def close(self) -> None:
+        self.bar.set_description_str("")
+        self.bar.close()
+
+
+class ProgressEngine(NBClientEngine):
+    """papermill's own engine, telling the progress of each code cell."""
+
+    progress: Progress | None = None
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> Any:
+        complete = nb_man.cell_complete
+
+        def cell_complete(cell: Any, *arguments: Any, **named: Any) -> None:
+            complete(cell, *arguments, **named)
+            if cls.progress and is_step(cell):
+                cls.progress.cell()
+
+        nb_man.cell_complete = cell_complete
+        return super().execute_managed_notebook(nb_man, kernel_name, **settings)
+
+
+def is_step(cell: Any) -> bool:
+    """Whether a cell counts in the progress: code, and not the parameters that papermill itself puts in."""
+    return cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+
+
+def count_steps(path: Path) -> int:
+    return sum(is_step(cell) for cell in nbformat.read(path, as_version=4).cells)
+
+
+def failure_text(name: str, error: BaseException) -> str:
+    """What failed, for a person: the notebook, the cell's source, and what it raised."""
+    if not isinstance(error, PapermillExecutionError):
+        return f"{name} failed outside of its cells: {type(error).__name__}: {error}"
+    source = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
+    trace = "\n".join(error.traceback).strip() or f"{error.ename}: {error.evalue}"
+    trace = trace if sys.stderr.isatty() else ANSI.sub("", trace)
+    return f"{name} failed in cell [{error.exec_count}]:\n\n{source}\n\n{trace}"
+
+
+def execute(path: Path, parameters: dict[str, Any], folder: Path) -> None:
+    """Run one notebook into `folder`. Raises PapermillExecutionError at a failing cell."""
+    papermill.execute_notebook(
+        str(path),
+        str(folder / path.name),
+        parameters=parameters,
+        cwd=str(path.parent),
+        kernel_name="python3",
+        engine_name="progress",
+        progress_bar=False,
+    )
+
+
+def write_page(notebook: Path) -> Path:
+    """The executed notebook as an HTML page beside it."""
+    exporter = HTMLExporter()
+    body, _ = exporter.from_filename(str(notebook))
+    page = notebook.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+INDEX = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Run of {started}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ccc; }}
+td.number {{ text-align: right; }}
+.failed {{ color: #b00020; }} .passed {{ color: #1b6e2e; }}
+pre {{ overflow-x: auto; background: #f6f6f6; padding: 1rem; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ background: #111; color: #ddd; }} a {{ color: #8ab4f8; }} pre {{ background: #222; }}
+  .failed {{ color: #ff8a80; }} .passed {{ color: #81c995; }} th, td {{ border-color: #444; }}
+}}
+</style></head><body>
+<h1>Serverless Predictions at Scale</h1>
+<p>Run of {started}, {seconds:.0f} s, with {parameters}. {endpoint}</p>
+<table><tr><th>Notebook</th><th>Outcome</th><th>Cells</th><th>Seconds</th></tr>
+{rows}
+</table>
+{after}
+</body></html>
+"""
+
+
+def write_index(run: Run, folder: Path) -> None:
+    """`index.html`, that links the notebooks' pages, and `summary.json`, that holds the same for programs."""
+    rows = []
+    for result in run.results:
+        page = f"{Path(result.name).stem}.html"
+        name = html.escape(result.name)
+        link = f'<a href="{page}">{name}</a>' if (folder / page).exists() else name
+        rows.append(
+            f'<tr><td>{link}</td><td class="{result.status.replace(" ", "-")}">{result.status}</td>'
+            f'<td class="number">{result.cells}</td><td class="number">{result.seconds:.1f}</td></tr>'
+        )
+    after = "".join(f"<pre>{html.escape(ANSI.sub('', result.error))}</pre>" for result in run.results if result.error)
+    if run.prediction:
+        after += f"<h2>One prediction</h2><pre>{html.escape(json.dumps(run.prediction, indent=2))}</pre>"
+    page = INDEX.format(
+        started=html.escape(run.started),
+        seconds=run.seconds,
+        parameters=html.escape(
+            ", ".join(f"{name}={value}" for name, value in run.parameters.items()) or "the defaults"
+        ),
+        endpoint=f"The endpoint is <code>{html.escape(run.endpoint)}</code>." if run.endpoint else "",
+        rows="\n".join(rows),
+        after=after,
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    summary = asdict(run) | {"passed": run.passed}
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def new_folder(runs: Path = RUNS) -> Path:
+    """A folder for this run, named by the UTC time, and `latest` pointing at it."""
+    stem = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        with contextlib.suppress(FileExistsError):
+            folder = runs / f"{stem}{suffix}"
+            folder.mkdir(parents=True)
+            break
+    link = runs / f".latest-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    link.replace(runs / "latest")
+    return folder
+
+
+@contextlib.contextmanager
+def alone(runs: Path = RUNS) -> Iterator[None]:
+    """Hold the lock of `runs`. Raises RunError when another run of this folder holds it."""
+    runs.mkdir(exist_ok=True)
+    with (runs / ".lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise RunError(f"another run is at work here (process {handle.read().strip()}): wait for it") from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, progress: Progress | None = None) -> Run:
+    """Run `paths` in order into `folder` until one fails. Raises RunError for a parameter that none of them has."""
+    shares = share(parameters, paths)
+    started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    run = Run(started, parameters, [Result(path.name, cells=count_steps(path)) for path in paths])
+    progress = progress or Progress(sum(result.cells for result in run.results))
+    ProgressEngine.progress = progress
+    papermill_engines.register("progress", ProgressEngine)
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    began = time.monotonic()
+    try:
+        for path, result in zip(paths, run.results, strict=True):
+            progress.notebook(path.stem)
+            notebook_began = time.monotonic()
+            try:
+                execute(path, shares[path], folder)
+                result.status = "passed"
+            except Exception as error:
+                result.status, result.error = "failed", failure_text(path.name, error)
+            except KeyboardInterrupt:
+                result.status, result.error = "failed", f"{path.name} was interrupted"
+                raise
+            finally:
+                result.seconds = round(time.monotonic() - notebook_began, 2)
+                run.seconds = round(time.monotonic() - began, 2)
+                if (folder / path.name).exists():
+                    write_page(folder / path.name)
+                write_index(run, folder)
+                progress.done(result)
+            if result.status == "failed":
+                break
+    finally:
+        progress.close()
+    return run
+
+
+def ipython_folder(folder: Path) -> Path:
+    """Make an IPYTHONDIR with none of the user's start-up files, no history kept, and a kernel that only reports errors.
+
+    Each kernel start would otherwise warn that its sockets, on the loopback address, are not encrypted.
+    """
+    profile = folder / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    settings = "c.IPKernelApp.log_level = 'ERROR'\nc.HistoryManager.enabled = False\n"
+    (profile / "ipython_kernel_config.py").write_text(settings, encoding="utf-8")
+    return folder
+
+
+def prepare_environment(target: str, port: int) -> None:
+    """Set what the kernels inherit: where AWS is, and nothing of the user's Jupyter or IPython."""
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.pop("JUPYTER_PATH", None)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # our kernel, whatever kernels the user has registered
+    os.environ["IPYTHONDIR"] = str(ipython_folder(RUNS / ".ipython"))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if target == "aws":
+        for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+            del os.environ[name]
+    else:
+        os.environ["AWS_ENDPOINT_URL"] = emulator.Emulator(port).start()
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="workshop.runner", description="Run the notebooks in order: the deploy.")
+    parser.add_argument("--target", choices=["local", "aws"], help="the emulator (default) or your AWS account")
+    parser.add_argument("--region", help="AWS region")
+    parser.add_argument("--project-id", help="name that every resource starts with")
+    parser.add_argument("--model", help="practice, imagenet, or a path or prefix of your own model's files")
+    parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
+    parser.add_argument(
+        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="any other parameter"
+    )
+    parser.add_argument("--endpoint", action="store_true", help="run nothing: print the endpoint's URL alone")
+    return parser.parse_args(arguments)
+
+
+def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The parameters that the user named. A path of a model is made absolute: notebooks run in their own folder."""
+    parameters = {name: getattr(chosen, name) for name in ("target", "region", "project_id", "model")}
+    for name, value in chosen.parameter:
+        try:
+            parameters[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parameters[name] = value
+    model = parameters.get("model")
+    if model and "/" in model and "://" not in model:
+        # make changes into notebooks/ first; what the user typed is relative to the repository.
+        parameters["model"] = str((ROOT / Path(model).expanduser()).resolve())
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def lab_of(parameters: dict[str, Any]) -> Lab:
+    return connect(**{name: parameters[name] for name in ("target", "region", "project_id") if name in parameters})
+
+
+def print_endpoint(chosen: argparse.Namespace) -> None:
+    if chosen.target != "aws":
+        os.environ["AWS_ENDPOINT_URL"] = emulator.endpoint(chosen.port)
+    print(predict_url(lab_of(parameters_of(chosen))))
+
+
+def deploy(chosen: argparse.Namespace) -> int:
+    """Check everything that can be checked first, run the notebooks, print the URL and one prediction."""
+    paths, parameters = notebooks(), parameters_of(chosen)
+    share(parameters, paths)
+    check_region(parameters.get("region", "us-east-1"))
+    check_project_id(parameters.get("project_id", "predictions"))
+    with alone():
+        prepare_environment(parameters.get("target", "local"), chosen.port)
+        lab = lab_of(parameters)
+        folder = new_folder()
+        print(f"{lab!r}: running {len(paths)} notebooks into {folder.relative_to(ROOT)}/", flush=True)
+        run = run_all(paths, parameters, folder)
+        for result in run.results:
+            if result.error:
+                print(f"\n{result.error}\n\nSee {folder.relative_to(ROOT)}/index.html", file=sys.stderr)
+                return 1
+        run.endpoint = predict_url(lab)
+        run.prediction = predict_sample(lab)
+        write_index(run, folder)
+        print(f"\nPages     {folder.relative_to(ROOT)}/index.html\nEndpoint  {run.endpoint}")
+        for line in run.prediction["predictions"]:
+            print(f"          {line['probability']:6.1%}  {line['class']}")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        if chosen.endpoint:
+            print_endpoint(chosen)
+            return 0
+        return deploy(chosen)
+    except (RunError, LabError, emulator.EmulatorError) as error:
+        print(f"deploy: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndeploy: interrupted; run it again and it goes on from what is deployed", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,10 +5,10 @@ Pillow is given an explicit list of formats, and the size is checked from the he
 
 import contextlib
 import io
+import math
 import struct
 import warnings
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Importing a plugin registers it. Image.open would otherwise import all of Pillow's plugins to look for AVIF.
@@ -26,10 +26,11 @@ _WHITE = (255, 255, 255)
 _FILTER = Image.Resampling.BILINEAR
 
 
-def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode an image file: its first frame, upright, in colour.
 
-    `data`: a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file. Returns uint8 (H, W, 3), RGB, H * W <= `max_pixels`.
+    `data`: a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file. Returns a Pillow image of mode RGB with at most `max_pixels`
+    pixels; `numpy.asarray` makes uint8 (H, W, 3) of it.
 
     - The EXIF orientation is applied.
     - Transparent pixels are laid over white, as on a web page or a sheet of paper: cut-out pictures are made for that,
@@ -52,7 +53,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             try:
                 image.load()
                 image = _upright(image)
-                return np.array(_to_rgb(image))
+                return _to_rgb(image)
             except MemoryError:
                 raise error("image_too_large", "the image needs more memory to decode than there is") from None
             # Pillow's decoders raise almost any built-in exception on bytes that were damaged with care.
@@ -121,10 +122,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode of Pillow's to RGB."""
     mode = image.mode
     if mode.startswith("I;16"):
-        wide = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+        # Pillow looks 32-bit integers up in a table of 65,536 entries: no other way of its own rounds as it should.
+        return image.convert("I").point([(value * 255 + 32767) // 65535 for value in range(65536)], "L").convert("RGB")
     if mode in ("I", "F"):
-        return Image.fromarray(_stretched(np.asarray(image))).convert("RGB")
+        return _stretched(image).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         page = Image.new("RGB", image.size, _WHITE)
@@ -133,27 +134,25 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if mode == "RGB" else image.convert("RGB")
 
 
-def _stretched(values: np.ndarray) -> np.ndarray:
-    """uint8 of any integers or floats: least finite value 0, greatest 255, not finite 0, all equal 0."""
-    values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    if not finite.any():
-        return np.zeros(values.shape, np.uint8)
-    low, high = values[finite].min(), values[finite].max()
-    span = (high - low) or 1.0
-    return np.where(finite, np.clip((values - low) / span * 255 + 0.5, 0, 255), 0).astype(np.uint8)
+def _stretched(image: Image.Image) -> Image.Image:
+    """32-bit integers or floats to mode L: the least value 0, the greatest 255, all equal 0."""
+    low, high = image.convert("F").getextrema()
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise ValueError("the image has values that are not finite")
+    scale = 255 / ((high - low) or 1.0)
+    return image.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
 
 
-def prepare(pixels: np.ndarray) -> np.ndarray:
+def prepare(picture: Image.Image) -> memoryview:
     """Make the network's input of a picture.
 
-    `pixels`: uint8 (H, W, 3), RGB, any size from 1 x 1. Returns float32 (1, 3, 224, 224), RGB, 0 to 255: squashed to
-    the square without regard to its proportions, as the original lab's cv2.resize(image, (224, 224)) did.
-    Raises ValueError for another shape or dtype.
+    `picture`: a Pillow image of mode RGB, any size from 1 x 1. Returns float32 (1, 3, 224, 224), RGB, 0 to 255, as a
+    memoryview (`numpy.asarray` takes it as it is): squashed to the square without regard to the picture's proportions, as
+    the original lab's cv2.resize(image, (224, 224)) did. Raises ValueError for another mode.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise ValueError(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
-    image = Image.fromarray(pixels)
+    if picture.mode != "RGB":
+        raise ValueError(f"expected a picture of mode RGB, got {picture.mode}")
     # reducing_gap first shrinks by whole factors: three times faster on photographs, and the same to the eye.
-    image = image.resize((INPUT_SIZE, INPUT_SIZE), _FILTER, reducing_gap=2.0)
-    return np.asarray(image, np.float32).transpose(2, 0, 1)[np.newaxis].copy()
+    picture = picture.resize((INPUT_SIZE, INPUT_SIZE), _FILTER, reducing_gap=2.0)
+    planes = b"".join(plane.convert("F").tobytes() for plane in picture.split())
+    return memoryview(planes).cast("f", (1, 3, INPUT_SIZE, INPUT_SIZE))

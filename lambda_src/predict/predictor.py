@@ -4,15 +4,15 @@ The function carries libmxnet.so and not the `mxnet` package, whose import alone
 The calls are those of https://github.com/apache/mxnet/blob/1.9.1/include/mxnet/c_predict_api.h
 """
 
+import array
 import ctypes
 import functools
 import importlib.util
+import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 INPUT_NAME = "data"
 _CPU = 1  # MXNet's device type
@@ -125,22 +125,25 @@ class Predictor:
                 "expected (1, number of labels), so symbol, weights and synset are not of one model"
             )
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
+    def predict(self, batch) -> array.array:
         """Run the network once.
 
-        `batch`: float32 (1, 3, size, size), RGB, 0 to 255. Returns float32 (classes,), what the network's output
-        says: for a softmax, probabilities. Raises ValueError for another shape or dtype.
+        `batch`: anything with Python's buffer interface (a memoryview, a NumPy array) that holds float32
+        (1, 3, size, size), C-contiguous, RGB, 0 to 255. Returns float32 (classes,), what the network's output says: for a
+        softmax, probabilities. Raises ValueError for another shape or dtype.
         """
-        if batch.shape != self.input_shape or batch.dtype != np.float32:
-            raise ValueError(f"expected float32 {self.input_shape}, got {batch.dtype} {batch.shape}")
-        batch = np.ascontiguousarray(batch)
-        output = np.empty(len(self.labels), np.float32)
+        view = memoryview(batch)
+        if view.shape != self.input_shape or view.format != "f" or not view.c_contiguous:
+            raise ValueError(f"expected C-contiguous float32 {self.input_shape}, got format {view.format!r} {view.shape}")
+        pixels = (ctypes.c_float * math.prod(self.input_shape)).from_buffer_copy(view)
+        output = array.array("f", bytes(4 * len(self.labels)))
+        address = ctypes.cast(output.buffer_info()[0], _float_p)
         with self._lock:  # one handle holds one input: two threads would overwrite each other's
             if not self._handle:
                 raise ValueError("this predictor is closed")
-            _call("MXPredSetInput", self._handle, INPUT_NAME.encode(), batch.ctypes.data_as(_float_p), batch.size)
+            _call("MXPredSetInput", self._handle, INPUT_NAME.encode(), pixels, len(pixels))
             _call("MXPredForward", self._handle)
-            _call("MXPredGetOutput", self._handle, 0, output.ctypes.data_as(_float_p), output.size)
+            _call("MXPredGetOutput", self._handle, 0, address, len(output))
         return output
 
     def close(self) -> None:
@@ -157,16 +160,15 @@ class Predictor:
         self.close()
 
 
-def rank(probabilities: np.ndarray, labels: list[str], top: int) -> list[dict]:
+def rank(probabilities: Sequence[float], labels: list[str], top: int) -> list[dict]:
     """The `top` most probable classes, most probable first, as `{"class": label, "probability": float}`.
 
-    `probabilities`: float (classes,). Equal ones keep the order of `labels`. Fewer classes than `top`: all of them.
+    `probabilities`: numbers, one per label. Equal ones keep the order of `labels`. Fewer classes than `top`: all of them.
     Raises ValueError when there is not one label per probability, or a value is not finite.
     """
-    probabilities = np.asarray(probabilities)
-    if probabilities.shape != (len(labels),):
-        raise ValueError(f"expected {len(labels)} probabilities, one per label, got shape {probabilities.shape}")
-    if not np.isfinite(probabilities).all():
+    if len(probabilities) != len(labels):
+        raise ValueError(f"expected {len(labels)} probabilities, one per label, got {len(probabilities)}")
+    if not all(map(math.isfinite, probabilities)):
         raise ValueError("a probability is not finite: the weights or the input are damaged")
-    order = np.argsort(-probabilities, kind="stable")[:top]
+    order = sorted(range(len(labels)), key=lambda index: -probabilities[index])[:top]
     return [{"class": labels[index], "probability": float(probabilities[index])} for index in order]

@@ -80,8 +80,9 @@ def request_log(lab: Lab, since: float, wait: float = 60.0) -> list[dict]:
     while time.monotonic() < deadline:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=int(since * 1000))
         messages = [event["message"].strip() for page in pages for event in page["events"]]
-        lines = [json.loads(message) for message in messages if message.startswith("{") and '"outcome"' in message]
-        if lines:
-            return lines
+        lines = [json.loads(message) for message in messages if message.startswith("{")]
+        requests_logged = [line for line in lines if line.get("message") == "request"]
+        if requests_logged:
+            return requests_logged
         time.sleep(0.5)
     raise TimeoutError(f"no line of a request in the log group {group} within {wait:.0f} s")

@@ -164,8 +164,9 @@ class Probe:
             if not held:
                 raise PermissionError("These credentials may not assume a role of their own account (sts:AssumeRole). "
                                       "The account's root user never may: sign in as an IAM user or role.")
-            self._as_role = {"aws_access_key_id": held["AccessKeyId"], "aws_secret_access_key": held["SecretAccessKey"],
-                                 "aws_session_token": held["SessionToken"]}
+            self._as_role = {"aws_access_key_id": held["AccessKeyId"],
+                             "aws_secret_access_key": held["SecretAccessKey"],
+                             "aws_session_token": held["SessionToken"]}
         like = self.lab.client(service).meta
         return self.lab.session.client(service, endpoint_url=self.lab.endpoint_url, config=like.config, **self._as_role)
 

@@ -1,13 +1,8 @@
 """The sample pictures are there, whole, and really made by the source beside them."""
 
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "notebooks"))
 
 from workshop import samples
 
@@ -18,8 +13,9 @@ IMAGENETTE = {
 
 
 def committed(name) -> np.ndarray:
-    return cv2.cvtColor(cv2.imdecode(np.fromfile(samples.sample_path(name), np.uint8), cv2.IMREAD_COLOR),
-                        cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(
+        cv2.imdecode(np.fromfile(samples.sample_path(name), np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
+    )
 
 
 def test_samples_are_exactly_the_pictures_in_the_folder():

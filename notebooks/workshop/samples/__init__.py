@@ -6,19 +6,35 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import scenes
+from .church import church
 from .drawing import WIDTH_UNITS, Canvas, finish
+from .golf_ball import golf_ball
+from .machines import chain_saw, garbage_truck, gas_pump
+from .music import cassette_player, french_horn
+from .parachute import parachute
+from .tench import tench
+from .unknown import unknown_checkerboard, unknown_oranges, unknown_page
 
 SIZE = (500, 375)
 FOLDER = Path(__file__).resolve().parents[2] / "samples"
 QUALITY = 90
 
-SAMPLES: dict[str, str | None] = {
-    "golf_ball": "n03445777",
-    "parachute": "n03888257",
-    "church": "n03028079",
-    "gas_pump": "n03425413",
+_SCENES = {
+    golf_ball: "n03445777",
+    parachute: "n03888257",
+    church: "n03028079",
+    gas_pump: "n03425413",
+    french_horn: "n03394916",
+    garbage_truck: "n03417042",
+    cassette_player: "n02979186",
+    tench: "n01440764",
+    chain_saw: "n03000684",
+    unknown_oranges: None,
+    unknown_checkerboard: None,
+    unknown_page: None,
 }
+
+SAMPLES: dict[str, str | None] = {scene.__name__: wnid for scene, wnid in _SCENES.items()}
 """Each sample's name, and the wnid of what it shows; None where that is none of the practice model's classes."""
 
 
@@ -39,7 +55,7 @@ def render(name: str, size: tuple[int, int] = SIZE) -> np.ndarray:
     oversampling = 2 if width <= 2 * SIZE[0] else 1
     canvas = Canvas(SIZE, width / WIDTH_UNITS * oversampling)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    getattr(scenes, name)(canvas, rng)
+    next(scene for scene in _SCENES if scene.__name__ == name)(canvas, rng)
     return finish(canvas, (width, height), rng)
 
 

@@ -1,12 +1,22 @@
 """What several scenes have around their subject: skies, grass, trees, ground."""
 
+import cv2
 import numpy as np
 
 from .drawing import Canvas, curve, mix, noise, smoothstep
 
 
-def sky(canvas: Canvas, rng, top, bottom, horizon: float, clouds=0.5, cells=(3, 2.5), cloud_colour=(0.97, 0.97, 0.98),
-        shade_colour=(0.66, 0.71, 0.78)) -> None:
+def sky(
+    canvas: Canvas,
+    rng,
+    top,
+    bottom,
+    horizon: float,
+    clouds=0.5,
+    cells=(3, 2.5),
+    cloud_colour=(0.97, 0.97, 0.98),
+    shade_colour=(0.66, 0.71, 0.78),
+) -> None:
     """Fill the canvas with a sky from `top` to `bottom` (at y = `horizon`), and clouds (0 none to 1 overcast)."""
     _, y = canvas.grid()
     shape = canvas.pixels.shape[:2]
@@ -21,8 +31,19 @@ def sky(canvas: Canvas, rng, top, bottom, horizon: float, clouds=0.5, cells=(3, 
     canvas.fill(mix(colours, body, cover))
 
 
-def grass(canvas: Canvas, rng, count: int, top: float, bottom: float, height, colours, lean=0.35, width=1.6,
-          left=-20.0, right=520.0) -> None:
+def grass(
+    canvas: Canvas,
+    rng,
+    count: int,
+    top: float,
+    bottom: float,
+    height,
+    colours,
+    lean=0.35,
+    width=1.6,
+    left=-20.0,
+    right=520.0,
+) -> None:
     """Draw blades of grass whose roots lie between y = `top` and `bottom`, the farther first.
 
     `height` (near top, near bottom) in units; `colours` (K, 3) to choose from.
@@ -58,23 +79,35 @@ def leaves(canvas: Canvas, rng, centre, radii, colour, count=1500, size=3.0, lig
         x, y = np.asarray(centre) + where[i] * radii
         a, b = size * rng.uniform(0.6, 1.4), size * rng.uniform(0.3, 0.8)
         c, s = np.cos(angle[i]), np.sin(angle[i])
-        shape = np.array([[a * c, a * s], [-b * s, b * c], [-a * c, -a * s], [b * s, -b * c]]) + (x, y)
+        shape = np.add([[a * c, a * s], [-b * s, b * c], [-a * c, -a * s], [b * s, -b * c]], (x, y))
         canvas.polygon(shape, np.clip(np.asarray(colour) * np.clip(lit[i], 0.15, 1.5), 0, 1))
 
 
 def tree(canvas: Canvas, rng, x, foot, height, spread, colour, count=1800, size=3.0) -> None:
     """Draw a broad-leaved tree that stands at (x, foot)."""
     trunk = np.array([[x, foot], [x + 1, foot - 0.3 * height], [x - 2, foot - 0.6 * height]])
-    for share, points in zip((1.0, 0.6), (trunk, trunk + [[0, 0], [2, 0], [spread * 0.25, 0]]), strict=True):
+    for share, points in zip((1.0, 0.6), (trunk, np.add(trunk, [[0, 0], [2, 0], [spread * 0.25, 0]])), strict=True):
         canvas.stroke(curve(points, 12), (0.2, 0.16, 0.12), 0.06 * height * share)
     leaves(canvas, rng, (x, foot - 0.62 * height), (spread, 0.42 * height), colour, count, size)
 
 
-def ground(canvas: Canvas, rng, horizon: float, far, near, roughness=0.10, cells=(40, 12)) -> None:
-    """Cover what lies below y = `horizon` with a plane, its grain finer towards the horizon."""
-    _, y = canvas.grid()
+def ground(canvas: Canvas, rng, horizon: float, far, near, roughness=0.10, patches=0.04, eye=60.0) -> None:
+    """Cover what lies below y = `horizon` with a level plane in perspective, seen from `eye` units above it.
+
+    `roughness` is the contrast of its grain (about a unit wide near the viewer), `patches` that of its large stains.
+    """
+    x, y = canvas.grid()
     shape = canvas.pixels.shape[:2]
-    depth = np.clip((y - horizon) / (canvas.units[1] - horizon), 0, 1)
-    texture = noise(rng, shape, cells, 5, 0.75)
-    colour = mix(far, near, np.broadcast_to(depth**0.7, shape)) * (1 + roughness * texture[..., None])
+    depth = np.clip((y - horizon) / (canvas.units[1] - horizon), 1e-3, 1)
+    tile = noise(rng, (512, 512), (256, 256), 2, 0.5)
+    stains = noise(rng, (512, 512), (32, 32), 4, 0.6)
+    away = np.broadcast_to((eye / depth).astype(np.float32), shape)
+    aside = ((x - canvas.units[0] / 2) / depth).astype(np.float32)
+
+    def sample(texture, step):
+        return cv2.remap(texture, aside / step % 511, away * 3 / step % 511, cv2.INTER_LINEAR)
+
+    fine = (sample(tile, 0.7) + sample(tile, 1.9)) * 0.7 * np.broadcast_to(smoothstep(0.0, 0.5, depth), shape)
+    light = 1 + roughness * fine + patches * sample(stains, 5.0)
+    colour = mix(far, near, np.broadcast_to(depth**0.7, shape)) * light[..., None]
     canvas.paint(np.broadcast_to((y >= horizon).astype(np.float32), shape), colour)

@@ -97,7 +97,7 @@ def _sample(file: Path) -> str:
     return (
         f'      <li><button type="button" data-name="{name}" aria-pressed="false">'
         f'<img src="data:image/jpeg;base64,{data}" alt="" width="320" height="240">'
-        f"<span>{name.replace('_', ' ')}</span></button></li>"
+        f"<span>{name.removeprefix('unknown_').replace('_', ' ')}</span></button></li>"
     )
 
 

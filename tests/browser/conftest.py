@@ -1,21 +1,21 @@
 """A headless Chromium for the tests, and a front page to open in it."""
 
+import hashlib
 import http.server
 import importlib.util
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from gateway import ROOT, load, serve
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -55,14 +55,6 @@ def chromium():
         browser.close()
 
 
-def load(folder: str, name: str) -> ModuleType:
-    """A module of one of the functions."""
-    path = str(ROOT / "lambda_src" / folder)
-    if path not in sys.path:
-        sys.path.insert(0, path)
-    return importlib.import_module(name)
-
-
 @pytest.fixture(scope="session")
 def practice_model():
     """The practice model, loaded from the fetched files by the function's own code."""
@@ -79,8 +71,6 @@ def practice_model():
 @pytest.fixture
 def page_url(practice_model, pictures, monkeypatch) -> Iterator[str]:
     """The front page of an API whose two functions run in this process."""
-    from gateway import serve
-
     function = load("predict", "lambda_function")
     monkeypatch.setattr(function, "_model", practice_model)
     monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", pictures.removeprefix("http://"))
@@ -104,3 +94,34 @@ def pictures() -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def page_sources() -> str:
+    """One SHA-256 over all that decides how the page looks, the model's answers among it."""
+    folder = ROOT / "lambda_src" / "hello"
+    digest = hashlib.sha256()
+    for file in [
+        *sorted(folder.glob("page.*")),
+        *sorted(folder.glob("samples/*")),
+        ROOT / "models/practice/SHA256SUMS",
+    ]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def screenshots(page_sources) -> Iterator[Callable[[str], Path]]:
+    """Where a screenshot goes, by its name: into `runs/screenshots`, or the folder that SCREENSHOTS names."""
+    chosen = os.environ.get("SCREENSHOTS")
+    folder = ROOT / (chosen or "runs/screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = set()
+
+    def path(name: str) -> Path:
+        taken.add(name)
+        return folder / f"{name}.png"
+
+    yield path
+    if chosen and any(name.startswith("page") for name in taken):
+        (folder / "page.sha256").write_text(page_sources + "\n")

@@ -1,22 +1,34 @@
 """API Gateway for tests: HTTP on loopback to the two handlers' events, without the rest of AWS."""
 
 import base64
+import importlib
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+ROOT = Path(__file__).resolve().parents[2]
 STAGE = "/Prod"
 BINARY = ("image/*", "application/octet-stream")
 PAYLOAD_LIMIT = 6_291_456  # Lambda's, in bytes of the event
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+def load(folder: str, name: str) -> ModuleType:
+    """A module of one of the functions."""
+    path = str(ROOT / "lambda_src" / folder)
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    return importlib.import_module(name)
 
 
 def context() -> SimpleNamespace:

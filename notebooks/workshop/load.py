@@ -1,0 +1,197 @@
+"""A bounded load generator: so many clients at once, so many requests at most, so many seconds at most.
+
+Each client sends its next picture when the last one is answered (a closed loop). A request that is throttled comes back
+after a pause with full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+Every picture has exactly one answer in the result, whatever it took to get it.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+
+BACKOFF_BASE, BACKOFF_MOST = 0.1, 5.0  # seconds
+RETRIED = frozenset({429})
+NO_CONNECTION = 0  # the status of a try that got no HTTP answer at all
+
+
+def backoff(tries: int, rng: Any) -> float:
+    """Seconds to wait after the try number `tries` (1, 2, …) was refused: evenly from 0 to a limit that doubles.
+
+    `rng`: anything with `random()`, a number from 0 to 1.
+    """
+    return rng.random() * min(BACKOFF_MOST, BACKOFF_BASE * 2 ** (tries - 1))
+
+
+@dataclass(frozen=True)
+class Try:
+    """One HTTP request. `began`: seconds since the run began; `seconds`: until the last byte of its answer."""
+
+    picture: int
+    began: float
+    seconds: float
+    status: int
+    code: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one picture. `body`: the JSON of the last try, None where it had none."""
+
+    picture: int
+    status: int
+    tries: int
+    seconds: float
+    request_id: str
+    body: dict | None = field(repr=False, default=None)
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200
+
+
+@dataclass(frozen=True)
+class Load:
+    """A finished run. `answers`: one for each picture that was sent, in order. `elapsed`: seconds."""
+
+    clients: int
+    elapsed: float
+    answers: list[Answer]
+    tries: list[Try]
+
+    @property
+    def throughput(self) -> float:
+        """Predictions per second of the whole run."""
+        return sum(answer.ok for answer in self.answers) / self.elapsed
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """The seconds of each try that brought a prediction, in order of their beginning."""
+        return np.array([one.seconds for one in sorted(self.tries, key=lambda one: one.began) if one.status == 200])
+
+    def percentile(self, percent: float) -> float:
+        """A percentile of `seconds`; not a number where nothing was answered."""
+        return float(np.percentile(self.seconds, percent)) if len(self.seconds) else float("nan")
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """How many tries came to what: "200", or the HTTP status and the contract's error code."""
+        names = (str(one.status) if one.status == 200 else f"{one.status} {one.code}".strip() for one in self.tries)
+        return dict(sorted(Counter(names).items()))
+
+
+def run(
+    url: str, pictures: Sequence[bytes], *, clients: int = 1, count: int | None = None, max_seconds: float = 60.0,
+    retry: bool = True, request_timeout: float = 60.0, seed: int = 0, progress: Callable[[int], Any] | None = None,
+) -> Load:
+    """Post JPEG pictures to the endpoint `url` by `clients` at once and return when all are answered.
+
+    `count` requests (default: each picture once) take the pictures in turn. After `max_seconds` no new picture is
+    begun; those under way are finished, and those never begun have no answer in the result. `retry`: whether throttled
+    requests and lost connections are sent again, until `max_seconds` have passed. `progress(1)` is called for each answer.
+    Works in a notebook, too, where an event loop runs already. Raises ValueError for impossible numbers.
+    """
+    if clients < 1 or not pictures or (count is not None and count < 1) or max_seconds <= 0:
+        raise ValueError("expected at least one client, one picture, one request and some time")
+    result: list[Load] = []
+    problem: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            result.append(asyncio.run(_run(
+                url, pictures, clients, count or len(pictures), max_seconds, retry, request_timeout, seed, progress
+            )))
+        except BaseException as error:
+            problem.append(error)
+
+    thread = threading.Thread(target=work, name="load")
+    thread.start()
+    thread.join()
+    if problem:
+        raise problem[0]
+    return result[0]
+
+
+async def _run(url, pictures, clients, count, max_seconds, retry, request_timeout, seed, progress) -> Load:
+    waiting = iter(range(count))
+    answers: dict[int, Answer] = {}
+    tries: list[Try] = []
+    rng = random.Random(seed)
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    # No proxy of the environment's: the emulator is on this machine, and a proxy would be what is measured.
+    async with httpx.AsyncClient(limits=limits, timeout=request_timeout, trust_env=False) as http:
+        begun = time.perf_counter()
+
+        async def send(number: int) -> Answer:
+            content = pictures[number % len(pictures)]
+            for attempt in range(1, 1_000_000):
+                began = time.perf_counter()
+                body, code, request_id = None, "", ""
+                try:
+                    response = await http.post(url, content=content, headers={"Content-Type": "image/jpeg"})
+                    status, request_id = response.status_code, response.headers.get("x-amzn-requestid", "")
+                    body = _json(response)
+                    code = _code(body)
+                except httpx.TransportError as error:
+                    status, code = NO_CONNECTION, type(error).__name__
+                seconds = time.perf_counter() - began
+                tries.append(Try(number, began - begun, seconds, status, code, request_id))
+                again = retry and (status in RETRIED or status == NO_CONNECTION)
+                if not again or time.perf_counter() - begun > max_seconds:
+                    return Answer(number, status, attempt, seconds, request_id, body)
+                await asyncio.sleep(backoff(attempt, rng))
+            raise AssertionError("unreachable")
+
+        async def client() -> None:
+            for number in waiting:
+                if time.perf_counter() - begun > max_seconds:
+                    return
+                answer = await send(number)
+                if number in answers:
+                    raise AssertionError(f"picture {number} was answered twice")
+                answers[number] = answer
+                if progress:
+                    progress(1)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(client())
+        elapsed = time.perf_counter() - begun
+    return Load(clients, elapsed, [answers[number] for number in sorted(answers)], tries)
+
+
+def _json(response: httpx.Response) -> dict | None:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _code(body: dict | None) -> str:
+    """The contract's error code in a body; Lambda's own name for the error where the function was not reached."""
+    if body is None:
+        return ""
+    error = body.get("error")
+    if isinstance(error, dict):
+        return str(error.get("code", ""))
+    return str(body.get("Reason") or body.get("__type") or "")
+
+
+def cold_and_warm(load: Load, log: Sequence[dict]) -> tuple[list[Try], list[Try]]:
+    """Tell the tries that started an environment from the others, by the function's own log.
+
+    `log`: lines as `client.request_log` returns them, with `api_request_id` and Powertools' `cold_start`. A try without
+    a line (CloudWatch is late, or the function was not reached) is in neither list.
+    """
+    cold = {line["api_request_id"]: bool(line.get("cold_start")) for line in log if line.get("api_request_id")}
+    answered = [one for one in load.tries if one.status == 200 and one.request_id in cold]
+    return [one for one in answered if cold[one.request_id]], [one for one in answered if not cold[one.request_id]]

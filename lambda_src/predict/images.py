@@ -23,7 +23,9 @@ MAX_PIXELS = 8192 * 6144  # 50.3 million: the largest sensors that phones save a
 INPUT_SIZE = 224
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # lengths of the second header of the versions that exist
 _WHITE = (255, 255, 255)
-_FILTER = Image.Resampling.BILINEAR
+# Of Pillow's filters, which all average the area that an output pixel covers, the one whose predictions differ least from
+# cv2.resize's bilinear default, and from those of the undisturbed picture; Pillow's own bilinear blurs.
+_FILTER = Image.Resampling.BICUBIC
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -147,8 +149,8 @@ def prepare(picture: Image.Image) -> memoryview:
     """Make the network's input of a picture.
 
     `picture`: a Pillow image of mode RGB, any size from 1 x 1. Returns float32 (1, 3, 224, 224), RGB, 0 to 255, as a
-    memoryview (`numpy.asarray` takes it as it is): squashed to the square without regard to the picture's proportions, as
-    the original lab's cv2.resize(image, (224, 224)) did. Raises ValueError for another mode.
+    memoryview (`numpy.asarray` takes it as it is): squashed to the square without regard to the picture's proportions,
+    as the original lab's cv2.resize(image, (224, 224)) did. Raises ValueError for another mode.
     """
     if picture.mode != "RGB":
         raise ValueError(f"expected a picture of mode RGB, got {picture.mode}")

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import fetching
-import images
 import predictor
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from decoder import DecoderProcess
 from errors import PredictionError, error, shown
 from model_store import Model, ModelStore
 
@@ -39,16 +39,18 @@ logger = Logger(service=SERVICE)
 metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 app = APIGatewayRestResolver()
 
-_model: Model | None = None  # lives as long as the execution environment
+# Both live as long as the execution environment.
+_decoder = DecoderProcess()
+_model: Model | None = None
 
 
 class Record:
     """What one request took and came to: the source of its log line and its metrics."""
 
-    def __init__(self, context: LambdaContext | None = None):
+    def __init__(self, event: Any, context: LambdaContext):
         self.started = time.monotonic()
-        left = context.get_remaining_time_in_millis() / 1000 if context else GATEWAY_SECONDS
-        self.deadline = self.started + min(left, GATEWAY_SECONDS) - RESERVE_SECONDS
+        left = min(context.get_remaining_time_in_millis() / 1000, GATEWAY_SECONDS - waited(event, time.time()))
+        self.deadline = self.started + left - RESERVE_SECONDS
         self.stages: dict[str, float] = {}  # milliseconds
         self.fields: dict[str, Any] = {}
 
@@ -64,11 +66,22 @@ class Record:
             self.stages[name] = round((time.monotonic() - begun) * 1000, 1)
 
 
+def waited(event: Any, now: float) -> float:
+    """Seconds from API Gateway's receiving the request to now: a cold start's, before any line of ours runs.
+
+    `now`: Unix time. 0 where the event does not say, or says what cannot be (a replayed event, clocks that differ).
+    """
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    received = context.get("requestTimeEpoch") if isinstance(context, dict) else None
+    seconds = now - received / 1000 if type(received) in (int, float) else 0.0
+    return seconds if 0 <= seconds <= GATEWAY_SECONDS else 0.0
+
+
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway's REST proxy integration; every answer is JSON of the contract."""
-    record = Record(context)
+    record = Record(event, context)
     problem: Exception | None = None
     try:
         app.append_context(record=record)
@@ -131,8 +144,8 @@ def _refuse(problem: PredictionError) -> Response:
 
 def _answer(record: Record, data: bytes, top: int) -> Response:
     record.fields["bytes"] = len(data)
-    with record.stage("decode"):
-        batch = images.prepare(images.decode(data))
+    with record.stage("decode") as seconds:
+        batch = _decoder.prepare(data, seconds)
     model = _loaded_model(record)
     with record.stage("predict"):
         predictions = predictor.rank(model.predictor.predict(batch), model.labels, top)
@@ -209,7 +222,7 @@ def _query(allowed: set[str]) -> dict[str, str]:
             hint = f"allowed: {', '.join(sorted(allowed))}" if allowed else "none is allowed here"
             raise error(
                 "parameter_unknown",
-                f"the parameter {shown(name)} is unknown ({hint}); percent-encode an address that has its own parameters",
+                f"the parameter {shown(name)} is unknown ({hint}); percent-encode an address that has parameters",
             )
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise error("request_malformed", f"the parameter {name} is not text")

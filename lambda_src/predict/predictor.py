@@ -129,12 +129,13 @@ class Predictor:
         """Run the network once.
 
         `batch`: anything with Python's buffer interface (a memoryview, a NumPy array) that holds float32
-        (1, 3, size, size), C-contiguous, RGB, 0 to 255. Returns float32 (classes,), what the network's output says: for a
-        softmax, probabilities. Raises ValueError for another shape or dtype.
+        (1, 3, size, size), C-contiguous, RGB, 0 to 255. Returns float32 (classes,), what the network's output says: for
+        a softmax, probabilities. Raises ValueError for another shape or dtype.
         """
         view = memoryview(batch)
         if view.shape != self.input_shape or view.format != "f" or not view.c_contiguous:
-            raise ValueError(f"expected C-contiguous float32 {self.input_shape}, got format {view.format!r} {view.shape}")
+            came = f"format {view.format!r} {view.shape}"
+            raise ValueError(f"expected C-contiguous float32 {self.input_shape}, got {came}")
         pixels = (ctypes.c_float * math.prod(self.input_shape)).from_buffer_copy(view)
         output = array.array("f", bytes(4 * len(self.labels)))
         address = ctypes.cast(output.buffer_info()[0], _float_p)
@@ -163,8 +164,8 @@ class Predictor:
 def rank(probabilities: Sequence[float], labels: list[str], top: int) -> list[dict]:
     """The `top` most probable classes, most probable first, as `{"class": label, "probability": float}`.
 
-    `probabilities`: numbers, one per label. Equal ones keep the order of `labels`. Fewer classes than `top`: all of them.
-    Raises ValueError when there is not one label per probability, or a value is not finite.
+    `probabilities`: numbers, one per label. Equal ones keep the order of `labels`. Fewer classes than `top`: all of
+    them. Raises ValueError when there is not one label per probability, or a value is not finite.
     """
     if len(probabilities) != len(labels):
         raise ValueError(f"expected {len(labels)} probabilities, one per label, got {len(probabilities)}")

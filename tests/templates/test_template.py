@@ -1,0 +1,171 @@
+"""template.yml: handlers that resolve, the original lab's names, a closed store, what the deploying role must cover."""
+
+import ast
+import fnmatch
+import json
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from workshop import ROOT
+
+FUNCTIONS = ("HelloWorld", "Predict")
+# What the SAM transform makes of the short resources.
+EXPANDED = {
+    "AWS::Serverless::Function": ("AWS::Lambda::Function", "AWS::Lambda::Permission"),
+    "AWS::Serverless::Api": ("AWS::ApiGateway::RestApi", "AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage"),
+}
+# Permissions that a resource type's handlers name for features that template.yml does not use.
+UNUSED = {
+    "kms:Decrypt": "customer-managed keys",
+    "ec2:DescribeNetworkInterfaces": "functions in a VPC",
+    "logs:DeleteDataProtectionPolicy": "data protection policies",
+}
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_handler_is_a_function_of_its_code(template, name):
+    properties = template["Resources"][name]["Properties"]
+    module, function = properties["Handler"].rsplit(".", 1)
+    source = (ROOT / properties["CodeUri"] / f"{module}.py").read_text()
+    defined = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    assert function in defined
+    assert [argument.arg for argument in defined[function].args.args] == ["event", "context"]
+
+
+def test_there_are_no_functions_but_those(template):
+    functions = {name for name, resource in template["Resources"].items()
+                 if resource["Type"] == "AWS::Serverless::Function"}
+    assert functions == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_run_as_the_imported_role_on_python_3_11_with_tracing(template, name):
+    properties = template["Globals"]["Function"] | template["Resources"][name]["Properties"]
+    assert properties["Role"] == {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}}
+    assert properties["Runtime"] == "python3.11"
+    assert properties["Architectures"] == ["x86_64"]
+    assert properties["Tracing"] == "Active"
+    assert "Policies" not in properties, "permissions are notebook 03's subject: none come in by a side door"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_write_to_a_log_group_that_expires_and_the_role_may_write_to(template, toolchain, name):
+    properties = template["Resources"][name]["Properties"]
+    group = template["Resources"][properties["LoggingConfig"]["LogGroup"]["Ref"]]
+    assert group["Type"] == "AWS::Logs::LogGroup"
+    assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    writable = [resource["Fn::Sub"] for policy in toolchain["Resources"]["LambdaRole"]["Properties"]["Policies"]
+                for statement in policy["PolicyDocument"]["Statement"] if statement["Sid"] == "WriteLogs"
+                for resource in listed(statement["Resource"])]
+    path = group["Properties"]["LogGroupName"]["Fn::Sub"]
+    assert any(fnmatch.fnmatchcase(f":log-group:{path}:log-stream:any", pattern[pattern.index(":log-group:"):])
+               for pattern in writable)
+
+
+def test_names_of_the_original_lab_are_kept(template):
+    assert "ProjectId" in template["Parameters"]
+    assert template["Resources"]["HelloWorld"]["Properties"]["Handler"] == "index.handler"
+    bucket = template["Resources"]["ModelStoreBucket"]
+    assert bucket["Properties"]["BucketName"] == {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-models"}
+    variables = template["Resources"]["Predict"]["Properties"]["Environment"]["Variables"]
+    assert {"MODEL_STORE_BUCKET_NAME", "MODEL_STORE_PREFIX", "MODEL_PARAMS_FILE_NAME", "MODEL_SYMBOL_FILE_NAME",
+            "MODEL_SYNSET_FILE_NAME"} <= set(variables)
+    assert variables["MODEL_STORE_BUCKET_NAME"] == {"Ref": "ModelStoreBucket"}
+    assert {"ModelStoreBucket", "PredictUrl", "PredictFunction"} <= set(template["Outputs"])
+
+
+def test_project_id_follows_the_toolchains_rule(template, toolchain):
+    rule, other = template["Parameters"]["ProjectId"], toolchain["Parameters"]["ProjectId"]
+    for key in ("AllowedPattern", "MinLength", "MaxLength"):
+        assert rule[key] == other[key]
+
+
+@pytest.mark.parametrize(("name", "path", "methods"), [
+    ("HelloWorld", "/", {"get", "post"}), ("Predict", "/predict", {"get", "post"}),
+])
+def test_routes(template, name, path, methods):
+    events = [event["Properties"] for event in template["Resources"][name]["Properties"]["Events"].values()]
+    assert {"Ref": "Api"} in [event["RestApiId"] for event in events]
+    served = {event["Method"].lower() for event in events if event["Path"] == path}
+    assert methods <= served or "any" in served
+
+
+def test_the_default_memory_is_one_whole_vcpu_and_concurrency_is_a_parameter(template):
+    assert template["Parameters"]["MemorySize"]["Default"] == 1769
+    assert template["Resources"]["Predict"]["Properties"]["MemorySize"] == {"Ref": "MemorySize"}
+    reserved = template["Resources"]["Predict"]["Properties"]["ReservedConcurrentExecutions"]
+    assert "ReservedConcurrency" in json.dumps(reserved)
+
+
+def test_no_host_may_be_private_by_default(template):
+    assert template["Parameters"]["AllowedPrivateHosts"]["Default"] == ""
+
+
+def test_the_api_throttles_and_traces(template):
+    api = template["Resources"]["Api"]["Properties"]
+    assert api["TracingEnabled"] is True
+    (everywhere,) = [setting for setting in api["MethodSettings"]
+                     if (setting["HttpMethod"], setting["ResourcePath"]) == ("*", "/*")]
+    assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(everywhere)
+
+
+def test_the_model_store_is_encrypted_versioned_and_private(template):
+    bucket = template["Resources"]["ModelStoreBucket"]["Properties"]
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] in ("AES256", "aws:kms")
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    blocked = bucket["PublicAccessBlockConfiguration"]
+    assert len(blocked) == 4
+    assert all(value is True for value in blocked.values())
+
+
+def store_statements(template):
+    """The bucket policy's statements by Sid, as they are with every parameter at its default."""
+    policy = template["Resources"]["ModelStoreBucketPolicy"]["Properties"]
+    assert policy["Bucket"] == {"Ref": "ModelStoreBucket"}
+    chosen = [statement["Fn::If"][1] if "Fn::If" in statement else statement
+              for statement in policy["PolicyDocument"]["Statement"]]
+    return {statement["Sid"]: statement for statement in chosen}
+
+
+def test_the_model_store_takes_tls_only_unless_told_otherwise(template):
+    statement = store_statements(template)["TlsOnly"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert len(statement["Resource"]) == 2
+    assert template["Parameters"]["TlsOnly"]["Default"] == "true"
+    assert template["Conditions"]["IsTlsOnly"] == {"Fn::Equals": [{"Ref": "TlsOnly"}, "true"]}
+
+
+def test_the_bucket_policy_names_the_lambda_role_and_lets_it_read_objects_only(template):
+    allowed = [statement for statement in store_statements(template).values() if statement["Effect"] == "Allow"]
+    (statement,) = allowed
+    role = {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}}
+    assert statement["Principal"] == {"AWS": role}
+    assert listed(statement["Action"]) == ["s3:GetObject"]
+    assert statement["Resource"] == {"Fn::Sub": "${ModelStoreBucket.Arn}/*"}
+
+
+def test_the_deploying_role_covers_what_cloudformations_own_handlers_ask_for(template, toolchain):
+    """The registry says which permissions each resource type's handlers need; cfn-lint carries the registry.
+
+    `create` and `update` name every feature a type has, used or not, so they are held to reads and deletes here; the
+    end-to-end tests deploy. The one permission that is missing is the one that notebook 03 adds.
+    """
+    granted = [action for policy in toolchain["Resources"]["CloudFormationRole"]["Properties"]["Policies"]
+               for statement in policy["PolicyDocument"]["Statement"] for action in listed(statement["Action"])]
+    missing = {}
+    for short in {resource["Type"] for resource in template["Resources"].values()}:
+        for kind in EXPANDED.get(short, (short,)):
+            handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+            needed = {action for step in ("read", "delete") for action in handlers.get(step, {}).get("permissions", [])}
+            if kind == "AWS::S3::BucketPolicy":
+                needed |= set(handlers["create"]["permissions"])
+            absent = {action for action in needed if not any(fnmatch.fnmatchcase(action, each) for each in granted)}
+            missing |= {kind: absent - set(UNUSED)} if absent - set(UNUSED) else {}
+    assert missing == {"AWS::S3::BucketPolicy": {"s3:PutBucketPolicy"}}

@@ -15,20 +15,22 @@ STEM = "stem"
 
 @dataclass
 class Stage:
-    """A stretch of the network: its name, parameters, layers with weights, and its output's node and shape (C, H, W)."""
+    """A stretch of the network: its name, parameters, layers with weights, its output's shape (C, H, W), and `seen`,
+    the node that holds this output as the next stage takes it in: normalised, and nothing below zero.
+    """
 
     name: str
     parameters: int = 0
     layers: int = 0
-    output: str = ""
     shape: tuple[int, ...] = ()
+    seen: str = ""
 
 
 def stage_of(node: str, current: str = STEM) -> str:
     """Which stage a node of MXNet's ResNet belongs to, by its name; `current` for a node whose name does not say.
 
-    `stage3_unit1_conv2` is in `stage3`; what comes after the last of the four stages (`bn1`, `relu1`, `pool1`, `fc1`) is the
-    head; what comes before the first (`bn_data`, `conv0`, `bn0`, `pooling0`) is the stem.
+    `stage3_unit1_conv2` is in `stage3`; what comes after the last of the four stages (`bn1`, `relu1`, `pool1`, `fc1`)
+    is the head; what comes before the first (`bn_data`, `conv0`, `bn0`, `pooling0`) is the stem.
     """
     if node.startswith("stage"):
         return node.split("_", 1)[0]
@@ -48,15 +50,19 @@ def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray]) -> li
     names = internals.list_outputs()
     shapes = dict(zip(names, internals.infer_shape(data=(1, 3, 224, 224))[1], strict=True))
     found: dict[str, Stage] = {}
-    current = STEM
+    current, waiting = STEM, None
     for output in names:
-        current = stage_of(output, current)
+        before, current = current, stage_of(output, current)
         stage = found.setdefault(current, Stage(current))
+        if current != before:
+            waiting = found[before]
+        if waiting and "relu" in output:
+            waiting.seen, waiting = output, None
         if output in parameters:
             stage.parameters += parameters[output].size
             stage.layers += output.endswith("_weight")
         elif output.endswith("_output"):
-            stage.output, stage.shape = output, shapes[output][1:]
+            stage.shape = shapes[output][1:]
     return list(found.values())
 
 
@@ -65,47 +71,69 @@ def as_picture(batch: np.ndarray) -> np.ndarray:
     return batch[0].transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8)
 
 
-def covered(batch: np.ndarray, patch: int, stride: int) -> Iterator[tuple[np.ndarray, slice, slice]]:
-    """Copies of the picture `batch`, float32 (1, 3, H, W), each with one square of `patch` pixels painted over.
+@dataclass
+class Occlusion:
+    """What covering parts of a picture does to one class.
 
-    The paint is the picture's mean colour; the squares are `stride` apart and reach the borders. Yields the copy
-    (3, H, W) and the rows and columns that it covers.
+    `heat`: float32 (H, W), the log-odds that the class loses when a pixel is covered, as the mean over all squares
+    that cover it; negative where covering helps. `whole`: its probability for the whole picture. `lowest`: its
+    probability when the square `box` (left, top, right, bottom, in pixels) is covered, the one that costs it most.
     """
-    _, _, height, width = batch.shape
-    paint = batch[0].mean(axis=(1, 2), keepdims=True)
+
+    heat: np.ndarray
+    whole: float
+    lowest: float
+    box: tuple[int, int, int, int]
+
+
+def _squares(height: int, width: int, patch: int, stride: int) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of `patch` pixels, `stride` apart, cut off at the borders so that these are covered as often as the
+    middle.
+    """
     for top in range(stride - patch, height, stride):
         for left in range(stride - patch, width, stride):
-            rows = slice(max(top, 0), min(top + patch, height))
-            columns = slice(max(left, 0), min(left + patch, width))
-            copy = batch[0].copy()
-            copy[:, rows, columns] = paint
-            yield copy, rows, columns
+            yield max(left, 0), max(top, 0), min(left + patch, width), min(top + patch, height)
 
 
-def occlusion_map(
+def cover(batch: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """A copy of a prepared picture, float32 (1, 3, H, W), with the box painted over in the picture's mean colour."""
+    left, top, right, bottom = box
+    copy = batch.copy()
+    copy[:, :, top:bottom, left:right] = batch.mean(axis=(2, 3), keepdims=True)
+    return copy
+
+
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """ln(p / (1 - p)): evidence on a scale that does not flatten where the network is sure."""
+    probability = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
+    return np.log(probability / (1 - probability))
+
+
+def occlusion(
     predict: Predict, batch: np.ndarray, class_index: int, *, patch: int = 64, stride: int = 32, batch_size: int = 16
-) -> np.ndarray:
-    """How much probability the class loses when a part of the picture is covered.
+) -> Occlusion:
+    """Cover one square of the picture after the other, and see what it costs the class.
 
-    `predict`: float32 (batch_size, 3, H, W) to probabilities float32 (batch_size, classes). `batch`: float32 (1, 3, H, W).
-    Returns float32 (H, W), in probability: at each pixel the mean loss over all squares that cover it; negative where
-    covering helps. Method: Zeiler and Fergus, https://arxiv.org/abs/1311.2901, section 4.2.
+    `predict`: float32 (N, 3, H, W), N up to `batch_size`, to probabilities float32 (N, classes). `batch`: one prepared
+    picture, float32 (1, 3, H, W). Method: Zeiler and Fergus, https://arxiv.org/abs/1311.2901, section 4.2.
     """
-    lost = np.zeros(batch.shape[2:], np.float32)
-    times = np.zeros_like(lost)
-    whole = predict(np.repeat(batch, batch_size, axis=0))[0, class_index]
-    squares = list(covered(batch, patch, stride))
-    for start in range(0, len(squares), batch_size):
-        some = squares[start : start + batch_size]
-        copies = np.zeros((batch_size, *batch.shape[1:]), np.float32)
-        copies[: len(some)] = [copy for copy, _, _ in some]
-        for (_, rows, columns), probabilities in zip(some, predict(copies), strict=False):
-            lost[rows, columns] += whole - probabilities[class_index]
-            times[rows, columns] += 1
-    return lost / times
+    boxes = list(_squares(*batch.shape[2:], patch, stride))
+    whole = float(predict(batch)[0, class_index])
+    left = [
+        predict(np.concatenate([cover(batch, box) for box in boxes[start : start + batch_size]]))[:, class_index]
+        for start in range(0, len(boxes), batch_size)
+    ]
+    left = np.concatenate(left)
+    lost = log_odds(whole) - log_odds(left)
+    heat, times = np.zeros((2, *batch.shape[2:]), np.float32)
+    for (x, y, right, bottom), loss in zip(boxes, lost, strict=True):
+        heat[y:bottom, x:right] += loss
+        times[y:bottom, x:right] += 1
+    worst = int(left.argmin())
+    return Occlusion(heat / times, whole, float(left[worst]), boxes[worst])
 
 
-def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.ndarray:
+def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75) -> np.ndarray:
     """Lay a heat map over a picture with OpenCV.
 
     `picture`: uint8 (H, W, 3) RGB. `heat`: float (h, w), any range; below 0 counts as 0, the largest value is the
@@ -115,13 +143,18 @@ def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.6) -> np.
     heat = cv2.resize(np.maximum(heat, 0).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     heat = cv2.GaussianBlur(heat, (0, 0), width / 28)
     heat = np.clip(heat / max(float(heat.max()), 1e-9), 0, 1)
-    colours = cv2.cvtColor(cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    # The dark end of the colours is left out: it would look like shadow.
+    scale = (64 + 191 * heat).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(scale, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    weight = strength * heat[:, :, None] ** 0.7
-    return (grey * (1 - weight) + colours * weight).round().astype(np.uint8)
+    weight = strength * cv2.merge([heat] * 3)
+    return cv2.convertScaleAbs(grey * (1 - weight) + colours * weight)
 
 
-def hottest_box(heat: np.ndarray, share: float = 0.5) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) in pixels around all that is hotter than `share` of the maximum."""
-    rows, columns = np.nonzero(heat >= share * heat.max())
-    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+def outline(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """A copy of a picture, uint8 (H, W, 3) RGB, with a white frame around the box, dark at its edges."""
+    left, top, right, bottom = box
+    copy = np.ascontiguousarray(picture.copy())
+    for colour, thickness in (((30, 30, 30), 5), ((255, 255, 255), 2)):
+        cv2.rectangle(copy, (left, top), (right - 1, bottom - 1), colour, thickness)
+    return copy

@@ -1,14 +1,14 @@
 """Fetch a model's three files from where the reader chooses, and prove that they are the ones meant.
 
-A model is `resnet-18-symbol.json` (the network), `resnet-18-0000.params` (its parameters) and `resnet-18-synset.txt` (one
-line per class), with `SHA256SUMS` beside them in the form of `sha256sum`. A source is one of
+A model is `resnet-18-symbol.json` (the network), `resnet-18-0000.params` (its parameters) and `resnet-18-synset.txt`
+(one line per class), with `SHA256SUMS` beside them in the form of `sha256sum`. A source is one of
 
 - `practice`: shipped in this repository;
 - `imagenet`: MXNet's own, from the first mirror that answers;
 - a folder, or an `s3://`, `https://` or `http://` prefix, that holds the three files and their `SHA256SUMS`.
 
-No source stands in for another. Files arrive beside their place (`.part`), are checked, and are moved into it all at once,
-so that a killed process, a full disk or a dead network leaves what was there before.
+No source stands in for another. Files arrive beside their place (`.part`), are checked, and are moved into it all at
+once, so that a killed process, a full disk or a dead network leaves what was there before.
 """
 
 import contextlib
@@ -24,9 +24,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
+import numpy as np
 import requests
 from tqdm import tqdm
 
@@ -66,7 +68,9 @@ class _InterruptedTransferError(Exception):
 
 @dataclass(frozen=True)
 class Mirror:
-    """One place that has MXNet's files: `prefix` (ends with `/`) for symbol and params, `synset` the labels' own URL."""
+    """One place that has MXNet's files: `prefix` (ends with `/`) for symbol and params, `synset` the labels' own
+    URL.
+    """
 
     prefix: str
     synset: str
@@ -152,8 +156,8 @@ def _check_sum(path: Path, expected: str, where: str, remedy: str) -> None:
     got = sha256(path)
     if got != expected:
         raise CorruptedError(
-            f"{where} is corrupted or another file: expected SHA-256 {expected}, got {got} ({path.stat().st_size:,} bytes). "
-            f"{remedy}"
+            f"{where} is corrupted or another file: expected SHA-256 {expected}, got {got} "
+            f"({path.stat().st_size:,} bytes). {remedy}"
         )
 
 
@@ -162,8 +166,8 @@ def model_name(source: str | Path) -> str:
     name = str(source).rstrip("/").rsplit("/", 1)[-1]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ModelError(
-            f"model {str(source)!r}: expected 'practice', 'imagenet', a folder, or an s3:// or https:// prefix whose last "
-            "part is made of letters, digits, '.', '_' and '-'."
+            f"model {str(source)!r}: expected 'practice', 'imagenet', a folder, or an s3:// or https:// prefix, whose "
+            "last part is made of letters, digits, '.', '_' and '-'."
         )
     return name
 
@@ -179,7 +183,9 @@ def _place(source: str | Path) -> str:
         raise ModelError(f"model {text!r}: expected a folder, or a prefix that begins with s3://, https:// or http://.")
     folder = Path(text).expanduser().resolve()
     if not folder.is_dir():
-        raise SourceError(f"model {text!r}: expected 'practice', 'imagenet', a prefix, or a folder; no folder {folder} here.")
+        raise SourceError(
+            f"model {text!r}: expected 'practice', 'imagenet', a prefix, or a folder; no folder {folder} here."
+        )
     return str(folder)
 
 
@@ -199,8 +205,10 @@ def _open_http(url: str, start: int, version: str) -> _Stream:
     if start:
         # If-Range (RFC 9110, section 13.1.5): the rest if the file is still the same, else all of it.
         headers |= {"Range": f"bytes={start}-", "If-Range": version}
+    # A proxy of the environment cannot reach a server on this very machine.
+    proxies = {"http": "", "https": ""} if urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") else None
     try:
-        response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, proxies=proxies)
     except requests.exceptions.InvalidURL as error:
         raise SourceError(f"{url}: {error}. Check the address.") from error
     except requests.RequestException as error:
@@ -220,7 +228,8 @@ def _open_http(url: str, start: int, version: str) -> _Stream:
         raise SourceError(f"{url} answered HTTP {status}. Check the address, and that it may be read.")
     etag = response.headers.get("ETag", "")
     version = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
-    length = response.headers.get("Content-Length", "")
+    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    length = "" if encoded else response.headers.get("Content-Length", "")
     total = int(span[2]) if span else int(length) if length.isdigit() else None
 
     def chunks():
@@ -244,8 +253,9 @@ def _reason(error: Exception) -> str:
         requests.ConnectionError: "no connection",
     }
     text = next((text for kind, text in kinds.items() if isinstance(error, kind)), type(error).__name__)
-    detail = re.search(r"(Name or service not known|Connection refused|Temporary failure in name resolution|reset by peer)",
-                       str(error))
+    detail = re.search(
+        r"(Name or service not known|Connection refused|Temporary failure in name resolution|reset by peer)", str(error)
+    )
     return f"{text} ({detail[1]})" if detail else text
 
 
@@ -262,7 +272,7 @@ def _open_s3(url: str, start: int, version: str, client=None) -> _Stream:
         if status == 429 or status >= 500:
             raise _InterruptedTransferError(f"S3 answered {code}") from error
         raise SourceError(
-            f"{url}: S3 answered {code} ({status}). Check the name, and that these credentials allow s3:GetObject on it."
+            f"{url}: S3 answered {code} ({status}). Check the name, and that these credentials allow s3:GetObject."
         ) from error
     except (botocore.exceptions.ConnectionError, botocore.exceptions.HTTPClientError) as error:
         raise _InterruptedTransferError(str(error)) from error
@@ -281,7 +291,7 @@ def _open_s3(url: str, start: int, version: str, client=None) -> _Stream:
 def _open_path(path: str) -> _Stream:
     try:
         size = Path(path).stat().st_size
-        file = Path(path).open("rb")
+        file = Path(path).open("rb")  # noqa: SIM115 - the generator below closes it
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}. Put the file there, or choose another model.") from error
 
@@ -307,9 +317,13 @@ def _disk(folder: Path):
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ModelError(f"{folder} is full ({error.strerror}). Free some disk space and run this again.") from error
+            raise ModelError(
+                f"{folder} is full ({error.strerror}). Free some disk space and run this again."
+            ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise ModelError(f"{folder} cannot be written ({error.strerror}). Make it writable and run this again.") from error
+            raise ModelError(
+                f"{folder} cannot be written ({error.strerror}). Make it writable and run this again."
+            ) from error
         raise
 
 
@@ -319,18 +333,25 @@ def _save(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def download(
-    url: str, target: Path, expected: str | None = None, *, progress: bool = True, attempts: int = 4, pause: float = 0.5, s3=None
+    url: str,
+    target: Path,
+    expected: str | None = None,
+    *,
+    progress: bool = True,
+    attempts: int = 4,
+    pause: float = 0.5,
+    s3=None,
 ) -> Path:
     """Fetch one file to `target`, by way of `<target>.part`, and resume where an earlier attempt stopped.
 
-    `url`: http(s)://, s3:// or a path. `expected`: its SHA-256. A transfer that breaks off is taken up again at the byte it
-    reached, as long as the server says that the file is unchanged (HTTP Range with If-Range, S3 IfMatch), and given up
-    after `attempts` in a row that got no further, with growing pauses from `pause` seconds; the `.part` stays for the
-    next call. `s3`: a boto3 client, else the environment's.
+    `url`: http(s)://, s3:// or a path. `expected`: its SHA-256. A transfer that breaks off is taken up again at the
+    byte it reached, as long as the server says that the file is unchanged (HTTP Range with If-Range, S3 IfMatch), and
+    given up when `attempts` in a row fail without getting further, with growing pauses from `pause` seconds; the
+    `.part` stays for the next call. `s3`: a boto3 client, else the environment's.
 
     Raises SourceError when the file is not to be had, CorruptedError (and drops the bytes) when its SHA-256 is not the
     expected one, ModelError when the disk is full or cannot be written. `target` then is as it was.
@@ -346,20 +367,22 @@ def download(
                 break
             except _InterruptedTransferError as error:
                 reached = part.stat().st_size if part.exists() else 0
-                failures = 0 if reached > furthest else failures + 1
+                failures = 1 if reached > furthest else failures + 1
                 furthest = max(furthest, reached)
-                if failures >= attempts or attempts == 1:
+                if failures >= attempts:
                     kept = f" {megabytes(reached)} are kept: the next run goes on from there." if reached else ""
                     raise SourceError(f"{url}: {error}.{kept} Check the network and run this again.") from error
-                time.sleep(pause * 2**failures)
+                time.sleep(pause * 2 ** (failures - 1))
         if expected:
             try:
-                _check_sum(part, expected, url, "It was not kept. Run this again; if it comes again, the source is wrong.")
+                _check_sum(
+                    part, expected, url, "It was not kept. Run this again; if it comes again, the source is wrong."
+                )
             except CorruptedError:
                 part.unlink()
                 note.unlink(missing_ok=True)
                 raise
-        os.replace(part, target)
+        part.replace(target)
         note.unlink(missing_ok=True)
     return target
 
@@ -372,7 +395,9 @@ def _receive(url: str, part: Path, note: Path, label: str, progress: bool, s3) -
         start = part.stat().st_size if version and noted_url == url else 0
     stream = _open(url, start, version, s3)
     if stream.total is not None and stream.total - stream.start > (free := shutil.disk_usage(part.parent).free):
-        raise OSError(errno.ENOSPC, f"{label} needs {megabytes(stream.total - stream.start)}, {megabytes(free)} are free")
+        raise OSError(
+            errno.ENOSPC, f"{label} needs {megabytes(stream.total - stream.start)}, {megabytes(free)} are free"
+        )
     bar = tqdm(
         total=stream.total, initial=stream.start, desc=label, unit="B", unit_scale=True, file=sys.stdout,
         disable=not progress, ncols=100,
@@ -408,8 +433,8 @@ def read_labels(synset: Path) -> list[str]:
 def check_structure(folder: Path) -> list[str]:
     """Check that symbol, params and synset belong together, and return the labels.
 
-    The symbol must parse, every parameter it names must be there with the shape that an input of (1, 3, 224, 224) asks for,
-    and the last layer must have as many rows as there are labels. Raises CorruptedError.
+    The symbol must parse, every parameter it names must be there with the shape that an input of (1, 3, 224, 224)
+    asks for, and the last layer must have as many rows as there are labels. Raises CorruptedError.
     """
     import mxnet as mx  # takes a second, and most readers of this module need no network
 
@@ -424,7 +449,9 @@ def check_structure(folder: Path) -> list[str]:
     except mx.MXNetError as error:
         raise CorruptedError(f"{PARAMS} holds no parameters that MXNet can read. Check its source.") from error
     if "data" not in symbol.list_arguments() or not isinstance(values, dict):
-        raise CorruptedError(f"{SYMBOL} has no input 'data', or {PARAMS} no names: expected an image classifier of MXNet.")
+        raise CorruptedError(
+            f"{SYMBOL} has no input 'data', or {PARAMS} no names: expected an image classifier of MXNet."
+        )
     arguments, outputs, auxiliary = symbol.infer_shape(data=INPUT_SHAPE)
     wanted = dict(zip((f"arg:{name}" for name in symbol.list_arguments()), arguments, strict=True))
     wanted |= dict(zip((f"aux:{name}" for name in symbol.list_auxiliary_states()), auxiliary, strict=True))
@@ -433,9 +460,13 @@ def check_structure(folder: Path) -> list[str]:
             continue
         got = values[name].shape if name in values else "nothing"
         if got != shape:
-            raise CorruptedError(f"{PARAMS} does not fit {SYMBOL}: {name} should be {shape}, got {got}. Check the source.")
+            raise CorruptedError(
+                f"{PARAMS} does not fit {SYMBOL}: {name} should be {shape}, got {got}. Check the source."
+            )
     if outputs[0] != (1, len(labels)):
-        raise CorruptedError(f"{SYNSET} has {len(labels)} lines; the last layer has {outputs[0][1]} rows. Check the source.")
+        raise CorruptedError(
+            f"{SYNSET} has {len(labels)} lines; the last layer has {outputs[0][1]} rows. Check the source."
+        )
     return labels
 
 
@@ -450,16 +481,19 @@ def widen(params: Path) -> bool:
         values = mx.nd.load(str(params))
     except mx.MXNetError as error:
         raise CorruptedError(f"{PARAMS} holds no parameters that MXNet can read. Check its source.") from error
-    if not isinstance(values, dict) or all(value.dtype == "float32" for value in values.values()):
+    if not isinstance(values, dict) or all(value.dtype is np.float32 for value in values.values()):
         return False
     part = Path(params).with_name(f"{Path(params).name}.wide.part")
     needed = sum(4 * value.size for value in values.values())
     if needed > shutil.disk_usage(part.parent).free:
         raise OSError(errno.ENOSPC, f"the widened parameters need {megabytes(needed)}")
-    mx.nd.save(str(part), {name: value.astype("float32") for name, value in values.items()})
+    try:
+        mx.nd.save(str(part), {name: value.astype("float32") for name, value in values.items()})
+    except mx.MXNetError as error:
+        raise ModelError(f"{part} could not be written: {str(error).strip().splitlines()[0]}") from error
     with part.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(part, params)
+    part.replace(params)
     return True
 
 
@@ -477,11 +511,12 @@ def fetch(
 ) -> ModelFiles:
     """Bring a model to `store/<name>`, verified, as float32, with a `SHA256SUMS` of its own, and return its files.
 
-    A model that is there already, whole and from the same source, is not fetched again. `imagenet` tries `mirrors` in order;
-    nobody publishes its sums, so the first fetch records them, says so in `ModelFiles.vouched`, and any later fetch must
-    match. Raises ModelError and its kinds (see `download` and `check_structure`).
+    A model that is there already, whole and from the same source, is not fetched again. `imagenet` tries `mirrors` in
+    order; nobody publishes its sums, so the first fetch records them, says so in `ModelFiles.vouched`, and any later
+    fetch must match. Raises ModelError and its kinds (see `download` and `check_structure`).
     """
-    place, name, store = _place(source), model_name(source), Path(store)
+    place, store = _place(source), Path(store)
+    name = model_name(place)
     with _disk(store):
         store.mkdir(parents=True, exist_ok=True)
         with (store / f".{name}.lock").open("w") as lock:
@@ -498,8 +533,10 @@ def _fetch(place, folder, staging, progress, mirrors, attempts, s3) -> ModelFile
         prefix = f"{PRACTICE if place == 'practice' else place}/"
         published = _published_sums(prefix, staging, attempts, s3)
     if known and published in (None, known["sums"]):
-        with contextlib.suppress(CorruptedError):
-            return open_model(folder)
+        with contextlib.suppress(SourceError, CorruptedError):
+            files = open_model(folder)
+            shutil.rmtree(staging, ignore_errors=True)
+            return files
     staging.mkdir(parents=True, exist_ok=True)
     expected = published or known.get("sums") or {}
     if published:
@@ -515,7 +552,8 @@ def _fetch(place, folder, staging, progress, mirrors, attempts, s3) -> ModelFile
     if widen(staging / PARAMS):
         vouched += "; float16 widened to float32"
     check_structure(staging)
-    _save(staging / RECORD, json.dumps(dict(source=place, origin=origin, vouched=vouched, sums=sums), indent=1).encode())
+    record = {"source": place, "origin": origin, "vouched": vouched, "sums": sums}
+    _save(staging / RECORD, json.dumps(record, indent=1).encode())
     _save(staging / MANIFEST, "".join(f"{sha256(staging / name)}  {name}\n" for name in FILES).encode())
     _swap(staging, folder)
     return open_model(folder)
@@ -529,12 +567,15 @@ def _published_sums(prefix: str, staging: Path, attempts: int, s3) -> dict[str, 
         download(prefix + MANIFEST, target, progress=False, attempts=attempts, s3=s3)
     except SourceError as error:
         raise SourceError(
-            f"{error} A model of your own needs {MANIFEST} beside its files: `sha256sum {' '.join(FILES)} > {MANIFEST}`."
+            f"{error} A model of your own needs {MANIFEST} beside its files: "
+            f"`sha256sum {' '.join(FILES)} > {MANIFEST}`."
         ) from error
     return parse_manifest(target.read_text(errors="replace"), prefix + MANIFEST)
 
 
-def _download_all(urls: Mapping[str, str], staging: Path, expected: Mapping[str, str], progress, attempts, s3=None) -> None:
+def _download_all(
+    urls: Mapping[str, str], staging: Path, expected: Mapping[str, str], progress, attempts, s3=None
+) -> None:
     for name, url in urls.items():
         if (staging / name).exists() and sha256(staging / name) == expected.get(name):
             continue
@@ -551,21 +592,24 @@ def _from_first_mirror(mirrors: Sequence[Mirror], staging: Path, expected, progr
         except (SourceError, CorruptedError) as error:
             tried.append(f"  {mirror.prefix}\n    {error}")
     raise SourceError(
-        "No mirror gave MXNet's ImageNet model. Tried, in order:\n" + "\n".join(tried) + "\nMXNet is retired and its mirrors may "
-        f"be gone. Use model='practice', or put {', '.join(FILES)} and {MANIFEST} into a folder and give that folder as model."
+        "No mirror gave MXNet's ImageNet model. Tried, in order:\n" + "\n".join(tried) + "\nMXNet is retired and its "
+        "mirrors may be gone. Use model='practice', or put "
+        f"{', '.join(FILES)} and {MANIFEST} into a folder and give that folder as model."
     )
 
 
 def _swap(staging: Path, folder: Path) -> None:
-    """Put the finished folder in place of the old one. Killed in between, the old one is gone and the next fetch mends it."""
+    """Put the finished folder in place of the old one. Killed in between, the old one is gone and the next fetch
+    mends it.
+    """
     for leftover in staging.iterdir():
         if leftover.name not in (*FILES, MANIFEST, RECORD):
             leftover.unlink()
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
-        os.replace(folder, old)
-    os.replace(staging, folder)
+        folder.replace(old)
+    staging.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -601,9 +645,14 @@ def open_model(folder: Path) -> ModelFiles:
 
 
 def fetched(source: str | Path = "practice", store: Path = FETCHED) -> ModelFiles:
-    """The model that 01_fetch_models brought here for the same source, verified. Raises ModelError, with what to run."""
-    folder, place = Path(store) / model_name(source), _place(source)
+    """The model that 01_fetch_models brought here for the same source, verified. Raises ModelError, with what to
+    run.
+    """
+    place = _place(source)
+    folder = Path(store) / model_name(place)
     files = open_model(folder)
     if files.source != place:
-        raise SourceError(f"{folder} holds the model of {files.source}, not {place}. Run 01_fetch_models with model={source!r}.")
+        raise SourceError(
+            f"{folder} holds the model of {files.source}, not {place}. Run 01_fetch_models with model={source!r}."
+        )
     return files

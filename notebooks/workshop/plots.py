@@ -1,5 +1,8 @@
-"""The plots that several cells or notebooks share. Each takes plain arrays and numbers, and draws with the lab's style."""
+"""The plots that several cells or notebooks share. Each takes plain arrays and numbers, and draws with the lab's
+style.
+"""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, Polygon
 
 BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+# Dark text can stand on these.
+PALE_BLUE, PALE_ORANGE = "#8EC6EA", "#F5C76B"
 GREY, LIGHT, INK = "#999999", "#E8E8E8", "#222222"
 
 
@@ -31,8 +36,12 @@ def headline(figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left")
 
 
-def bars(names: Sequence[str], values: Sequence[float], title: str, *, texts: Sequence[str], xlabel: str, highlight=None):
-    """Horizontal bars with their value written beside each, from top to bottom; `highlight`: the index of the one to see."""
+def bars(
+    names: Sequence[str], values: Sequence[float], title: str, *, texts: Sequence[str], xlabel: str, highlight=None
+):
+    """Horizontal bars with their value written beside each, from top to bottom; `highlight`: the index of the one to
+    see.
+    """
     figure, axes = plt.subplots(figsize=(10, 0.5 * len(names) + 1.4))
     colours = [BLUE if highlight is None or index == highlight else SKY for index in range(len(names))]
     axes.barh(names, values, color=colours, height=0.7)
@@ -61,33 +70,47 @@ def _cuboid(axes, x: float, width: float, height: float, depth: float, colour: s
 def network(stages, title: str) -> None:
     """The network as a row of blocks, from `explain.stages`.
 
-    A block is as high and deep as its output is in pixels and as wide as it has channels (both not to scale); below it stand
-    the output's shape, the parameters and the layers with weights.
+    A block is as high and deep as its output is in pixels and as wide as it has channels (both not to scale); below
+    it stand the output's shape, the parameters and the layers with weights.
     """
-    figure, axes = plt.subplots(figsize=(12, 5))
+    figure, axes = plt.subplots(figsize=(12, 4.6))
     blocks = [("input", (3, 224, 224), None, None)] + [(s.name, s.shape, s.parameters, s.layers) for s in stages]
-    x, floor = 0.0, -1.75
+    pitch, floor, edges = 1.9, -1.55, []
     for index, (name, shape, parameters, layers) in enumerate(blocks):
-        channels, side = shape[0], shape[1] if len(shape) == 3 else 1
-        height, width = 0.16 + 2.5 * (side / 224) ** 0.6, 0.1 + 0.95 * (channels / 512) ** 0.8
         flat = len(shape) < 3
-        if flat:
-            height, width = 1.5, 0.22
-        depth = 0.12 if flat else height * 0.55
-        _cuboid(axes, x, width, height, depth, GREY if parameters is None else ORANGE if flat else BLUE)
-        centre = x + (width + depth * 0.62) / 2
-        size = f"{channels} classes" if flat else " × ".join(map(str, shape))
-        lines = [size] if parameters is None else [size, f"{millions(parameters)} parameters", f"{layers} layers"]
-        if layers == 1:
-            lines[-1] = "1 layer"
-        axes.text(centre, floor, name, ha="center", va="top", weight="bold", fontsize=14)
-        axes.text(centre, floor - 0.26, "\n".join(lines), ha="center", va="top", fontsize=11, color="#444444", linespacing=1.5)
-        end = x + width + depth * 0.62
-        x = end + 0.78
-        if index < len(blocks) - 1:
-            arrow = FancyArrowPatch((end + 0.12, 0), (x - 0.12, 0), arrowstyle="-|>", mutation_scale=16, color="#555555")
-            axes.add_patch(arrow)
-    axes.set(xlim=(-0.5, x - 0.5), ylim=(floor - 1.1, 2.3), aspect="equal")
+        height = 1.3 if flat else 0.16 + 2.2 * (shape[1] / 224) ** 0.55
+        width = 0.2 if flat else 0.1 + 0.85 * (shape[0] / 512) ** 0.8
+        depth = 0.1 if flat else height * 0.5
+        left = index * pitch - (width + depth * 0.62) / 2
+        _cuboid(axes, left, width, height, depth, GREY if parameters is None else ORANGE if flat else BLUE)
+        edges.append((left, left + width + depth * 0.62))
+        lines = [f"{shape[0]} classes" if flat else " × ".join(map(str, shape))]
+        if parameters is not None:
+            lines += [f"{millions(parameters)} params", f"{layers} layer" + "s" * (layers != 1)]
+        axes.text(index * pitch, floor, name, ha="center", va="top", weight="bold", fontsize=14)
+        axes.text(
+            index * pitch,
+            floor - 0.3,
+            "\n".join(lines),
+            ha="center",
+            va="top",
+            fontsize=12,
+            color="#444444",
+            linespacing=1.4,
+        )
+    for (_, end), (start, _) in itertools.pairwise(edges):
+        axes.add_patch(
+            FancyArrowPatch(
+                (end + 0.1, 0),
+                (start - 0.1, 0),
+                arrowstyle="-|>",
+                mutation_scale=16,
+                color="#555555",
+                shrinkA=0,
+                shrinkB=0,
+            )
+        )
+    axes.set(xlim=(-1, (len(blocks) - 1) * pitch + 0.9), ylim=(floor - 1.25, 1.9), aspect="equal")
     axes.axis("off")
     headline(figure, title)
 
@@ -101,23 +124,28 @@ def _photo(axes, picture: np.ndarray, title: str = "") -> None:
         axes.set_title(title)
 
 
-def _ranking(axes, ranked: Sequence[dict], colour: str, truth: str | None = None) -> None:
+def _ranking(axes, ranked: Sequence[dict], colour: str) -> None:
     names = [short(entry["class"]) for entry in ranked]
     values = [entry["probability"] for entry in ranked]
-    axes.barh(range(len(names)), values, color=[colour] + [LIGHT] * (len(names) - 1), height=0.78)
-    axes.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6), xticks=[], yticks=[])
+    axes.barh(range(len(names)), [1] * len(names), color="#F4F4F4", height=0.8)
+    axes.barh(range(len(names)), values, color=[colour] + ["#CFCFCF"] * (len(names) - 1), height=0.8)
+    axes.set(xlim=(0, 1.3), ylim=(len(names) - 0.5, -0.5), xticks=[], yticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
     for index, (name, value) in enumerate(zip(names, values, strict=True)):
-        # A long bar carries its own name, in white: dark text on the saturated colours would be hard to read.
-        inside = index == 0 and value > 0.6
-        axes.text(0.02, index, name, va="center", color="white" if inside else INK, weight="bold" if index == 0 else "normal",
-                  fontsize=12)
-        axes.text(1.02, index, f"{value:.0%}" if value >= 0.005 else "<1%", va="center", fontsize=12, color=INK)
+        weight = "bold" if index == 0 else "normal"
+        axes.text(0.03, index, name, va="center", color=INK, weight=weight, fontsize=12, clip_on=True)
+        text = f"{value:.0%}" if value >= 0.005 else "<1%"
+        axes.text(1.3, index, text, va="center", ha="right", color=INK, weight=weight, fontsize=12)
 
 
 def predictions(
-    pictures: Sequence[np.ndarray], rankings: Sequence[Sequence[dict]], title: str, *, names: Sequence[str] = (), columns: int = 3,
-    colour: str = BLUE,
+    pictures: Sequence[np.ndarray],
+    rankings: Sequence[Sequence[dict]],
+    title: str,
+    *,
+    names: Sequence[str] = (),
+    columns: int = 3,
+    colour: str = PALE_BLUE,
 ) -> None:
     """Each picture beside its top classes as bars.
 
@@ -125,8 +153,9 @@ def predictions(
     """
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = plt.figure(figsize=(4.6 * columns, 1.95 * rows + 0.6))
-    grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1, 1.15] * columns)
+    figure = plt.figure(figsize=(4.4 * columns, 1.9 * rows + 0.6))
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1, 1.35] * columns)
     for index, (picture, ranked) in enumerate(zip(pictures, rankings, strict=True)):
         row, column = divmod(index, columns)
         _photo(figure.add_subplot(grid[row, 2 * column]), picture, names[index] if names else "")
@@ -134,10 +163,14 @@ def predictions(
     headline(figure, title)
 
 
-def picture_row(pictures: Sequence[np.ndarray], names: Sequence[str], title: str, *, height: float = 3.2, rows: int = 1) -> None:
-    """Pictures side by side, each with a name above it."""
+def picture_row(
+    pictures: Sequence[np.ndarray], names: Sequence[str], title: str, *, width: float = 10, rows: int = 1
+) -> None:
+    """Pictures of one shape side by side in `rows`, each with a name above it; `width` of all of them in inches."""
     columns = -(-len(pictures) // rows)
-    figure, axes = plt.subplots(rows, columns, figsize=(min(13, height * columns), (height + 0.3) * rows + 0.5), squeeze=False)
+    high, wide = pictures[0].shape[:2]
+    row_height = width / columns * high / wide + (0.4 if any(names) else 0.05)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, row_height * rows + 0.5), squeeze=False)
     for index, one in enumerate(axes.flat):
         if index < len(pictures):
             _photo(one, pictures[index], names[index])
@@ -158,23 +191,23 @@ def mosaic(tiles: np.ndarray, columns: int, gap: int = 1, value: float = 1.0) ->
 
 
 def feature_rows(picture: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], title: str) -> None:
-    """What each stage sees: one row per stage with its strongest feature maps, each scaled to its own range.
+    """What each stage sees: one row per stage with its strongest feature maps, each from 0 to its own maximum.
 
     `rows`: a caption and maps float (N, H, W), the same N in every row.
     """
     count = len(rows[0][1])
-    figure = plt.figure(figsize=(12, 1.32 * len(rows) + 0.7))
-    grid = figure.add_gridspec(len(rows), count + 3)
-    big = figure.add_subplot(grid[:, :2])
+    figure = plt.figure(figsize=(12, 1.08 * len(rows) + 0.6))
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    grid = figure.add_gridspec(len(rows), count + 4, width_ratios=[1, 1, 0.15, 0.9] + [1] * count)
+    big = figure.add_subplot(grid[:2, :2])
     _photo(big, picture)
-    big.set_anchor("N")
     for row, (caption, maps) in enumerate(rows):
-        text = figure.add_subplot(grid[row, 2])
+        text = figure.add_subplot(grid[row, 3])
         text.axis("off")
-        text.text(1, 0.5, caption, ha="right", va="center", transform=text.transAxes, fontsize=12)
+        text.text(0.95, 0.5, caption, ha="right", va="center", transform=text.transAxes, fontsize=12, linespacing=1.4)
         for column, one in enumerate(maps):
-            axes = figure.add_subplot(grid[row, 3 + column])
-            axes.imshow(one, cmap="magma", vmin=np.percentile(one, 2), vmax=np.percentile(one, 99.5))
+            axes = figure.add_subplot(grid[row, 4 + column])
+            axes.imshow(one, cmap="magma", vmin=0, vmax=max(float(np.percentile(one, 99.5)), 1e-6))
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
@@ -196,11 +229,24 @@ def transfer(pieces: Sequence[tuple[str, int, int]], total: int, title: str) -> 
     figure, axes = plt.subplots(figsize=(10, 0.62 * len(pieces) + 1.5))
     for row, (_, start, end) in enumerate(pieces):
         axes.barh(row, total / 1e6, color=LIGHT, height=0.62)
-        axes.barh(row, (end - start) / 1e6, left=start / 1e6, color=[BLUE, ORANGE, GREEN][row % 3], height=0.62)
-        axes.text((start + end) / 2e6, row, f"{(end - start) / 1e6:.1f} MB", ha="center", va="center", color="white", weight="bold")
+        axes.barh(row, (end - start) / 1e6, left=start / 1e6, color=[PALE_BLUE, PALE_ORANGE][row % 2], height=0.62)
+        axes.text(
+            (start + end) / 2e6,
+            row,
+            f"{(end - start) / 1e6:.1f} MB",
+            ha="center",
+            va="center",
+            color=INK,
+            weight="bold",
+        )
     axes.set(xlabel="position in the file (MB)", yticks=range(len(pieces)), xlim=(0, total / 1e6))
     axes.set_yticklabels([caption for caption, _, _ in pieces], color=INK)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.invert_yaxis()
     headline(figure, title)
+
+
+def difference(first: np.ndarray, second: np.ndarray, gain: int = 4) -> np.ndarray:
+    """Where two pictures differ, uint8 (H, W, 3): grey where they agree, `gain` times the difference around it."""
+    return np.clip(128 + gain * (first.astype(np.int16) - second.astype(np.int16)), 0, 255).astype(np.uint8)

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import re
+import socketserver
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,8 @@ class ShakyServer:
         self.folder = Path(folder)
         self.requests: list[Request] = []
         self.hang_ups, self.flip_a_bit, self.ignore_range, self.status, self.version = 0, False, False, 0, '"1"'
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, self))
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._server = _Server(("127.0.0.1", 0), functools.partial(_Handler, self))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -46,6 +47,13 @@ class ShakyServer:
         self.close()
 
 
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_arguments):
+        """A client that hangs up is none of the server's troubles."""
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     def __init__(self, shaky: ShakyServer, *arguments):
         self.shaky = shaky
@@ -55,10 +63,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         shaky, wanted = self.shaky, self.headers.get("Range", "")
         request = Request(self.path, wanted, 200)
         shaky.requests.append(request)
-        file = shaky.folder / Path(self.path).name
-        if shaky.status or self.path.count("/") > 1 or not file.is_file():
+        file = (shaky.folder / self.path.lstrip("/")).resolve()
+        if shaky.status or not file.is_relative_to(shaky.folder.resolve()) or not file.is_file():
             request.status = shaky.status or 404
-            return self.send_error(request.status)
+            self.send_error(request.status)
+            return
         data = bytearray(file.read_bytes())
         if shaky.flip_a_bit:
             data[len(data) // 3] ^= 1

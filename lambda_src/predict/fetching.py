@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import urllib3
-from errors import error, shown
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Url, parse_url
+
+from errors import PredictionError, error, shown
 
 MAX_BYTES = 10_000_000  # what API Gateway lets through as a request's body, so both ways in have one cap
 MAX_SECONDS = 10.0
@@ -179,7 +180,10 @@ def fetch(
         answer = _get(target, addresses, clock, max_bytes, ssl_context)
         if isinstance(answer, bytes):
             return answer
-        target = _parse(answer)
+        try:
+            target = _parse(answer)
+        except PredictionError as problem:  # the host's mistake, not the client's
+            raise error("host_answer", f"{shown(target.host)} redirects to what cannot be fetched: {problem}") from None
     raise error("too_many_redirects", f"the address redirects more than {max_redirects} times")
 
 
@@ -200,7 +204,7 @@ def _parse(url: str) -> _Target:
         raise error("url_malformed", "the URL is malformed: expected http(s)://host[:port]/path") from None
     if parsed.scheme != scheme or not host or not url[len(scheme) :].startswith("://"):
         raise error("url_malformed", "the URL names no host: expected http(s)://host[:port]/path")
-    if parsed.auth is not None:
+    if "@" in re.split("[/?#]", url, maxsplit=3)[2]:
         raise error("url_malformed", "the URL holds a user name or password; leave them out")
     if "%" in host:
         raise error("url_malformed", "the URL's host holds a percent sign (an IPv6 zone?); leave it out")
@@ -295,7 +299,8 @@ def _connect(
             problem = failure
     clock.left()
     detail = f"{type(problem).__name__}: {problem}"
-    if isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)):
+    refused = isinstance(problem, urllib3.exceptions.NewConnectionError)  # which urllib3 counts among the time-outs
+    if isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)) and not refused:
         raise error("fetch_timeout", f"{shown(target.host)} did not accept the connection in time", detail)
     raise error("host_unreachable", f"{shown(target.host)} refused the connection on port {target.port}", detail)
 

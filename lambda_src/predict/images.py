@@ -23,8 +23,8 @@ MAX_PIXELS = 8192 * 6144  # 50.3 million: the largest sensors that phones save a
 INPUT_SIZE = 224
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # lengths of the second header of the versions that exist
 _WHITE = (255, 255, 255)
-# Of Pillow's filters, which all average the area that an output pixel covers, the one whose predictions differ least from
-# cv2.resize's bilinear default, and from those of the undisturbed picture; Pillow's own bilinear blurs.
+# All of Pillow's filters average the area that an output pixel covers. With this one the predictions differ least from
+# those after cv2.resize's bilinear default, and from those of the undisturbed picture; Pillow's bilinear blurs.
 _FILTER = Image.Resampling.BICUBIC
 
 

@@ -1,0 +1,667 @@
+"""Fetching: which addresses are public, which URLs are taken, and what misbehaving hosts get to do.
+
+Servers are the test's own, on loopback, and let through by name where the case is not about addresses; the resolver is
+under the test's control, so no test looks anything up.
+"""
+
+import contextlib
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import trustme
+
+import fetching
+from errors import PredictionError
+from fetching import AllowedHosts, fetch, is_public
+
+HOST = "images.example"
+PUBLIC = "93.184.215.14"
+
+
+class Server:
+    """Answers each connection with what `answers` says for it (the last one again and again), then closes.
+
+    An answer is bytes, or a function of the socket.
+    """
+
+    def __init__(self, *answers: bytes | Callable[[socket.socket], None], context: ssl.SSLContext | None = None):
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"{'https' if context else 'http'}://{HOST}:{self.port}/picture.jpg"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        count = 0
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            answer = self.answers[min(count, len(self.answers) - 1)]
+            count += 1
+            threading.Thread(target=self._answer, args=(connection, answer), daemon=True).start()
+
+    def _answer(self, connection: socket.socket, answer) -> None:
+        with contextlib.suppress(OSError), connection:
+            connection.settimeout(5)
+            if self._context:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            with connection:
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    received = connection.recv(65536)
+                    if not received:
+                        return
+                    request += received
+                self.requests.append(request)
+                if callable(answer):
+                    answer(connection)
+                else:
+                    connection.sendall(answer)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers = []
+
+    def start(*answers, **options) -> Server:
+        servers.append(Server(*answers, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def to(*addresses: str) -> fetching.Resolver:
+    """A resolver that gives every name these addresses."""
+    return lambda host, port: addresses
+
+
+def get(url: str, **options) -> bytes:
+    """Fetch from a server of the test's own."""
+    options = {"allowed": AllowedHosts.parse(HOST), "resolver": to("127.0.0.1"), "max_seconds": 5.0} | options
+    return fetch(url, **options)
+
+
+def refusal(url: str, **options) -> PredictionError:
+    with pytest.raises(PredictionError) as caught:
+        get(url, **options)
+    return caught.value
+
+
+def ok(body: bytes, *headers: str) -> bytes:
+    head = "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers])
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def redirect(location: str, status: int = 302) -> bytes:
+    return f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+# --- addresses ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        PUBLIC,
+        "8.8.8.8",
+        "172.15.255.255",
+        "172.32.0.1",
+        "192.0.1.1",
+        "100.63.255.255",
+        "100.128.0.1",
+        "223.255.255.1",
+        "2606:2800:21f:cb07:6820:80da:af6b:8b2c",
+        "2a00:1450:4001:830::200e",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",  # NAT64 of a public address: what a host without IPv4 gets
+    ],
+)
+def test_public_addresses_are_public(address):
+    assert is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0",
+        "0.1.2.3",
+        "10.0.0.1",
+        "100.64.0.1",
+        "127.0.0.1",
+        "127.255.255.254",
+        "169.254.169.254",  # instance metadata
+        "169.254.170.2",  # container credentials
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.0.0.1",
+        "192.0.0.171",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::7f00:1",  # IPv4-compatible
+        "::ffff:127.0.0.1",  # IPv4-mapped
+        "::ffff:169.254.169.254",
+        "::ffff:10.0.0.1",
+        "::ffff:0:127.0.0.1",  # IPv4-translated
+        "64:ff9b::7f00:1",  # NAT64
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::808:808",  # NAT64 for local use
+        "100::1",
+        "2001::7f00:1",  # Teredo
+        "2001:0:53aa:64c:0:0:80ff:fffe",
+        "2001:db8::1",
+        "2002:7f00:1::1",  # 6to4 of 127.0.0.1
+        "2002:808:808::1",  # 6to4 of a public address
+        "3fff::1",
+        "5f00::1",
+        "fc00::1",
+        "fd00:ec2::254",  # instance metadata
+        "fe80::1",
+        "fe80::1%eth0",
+        "2606:2800:21f::1%lo",
+        "fec0::1",
+        "ff02::1",
+    ],
+)
+def test_other_addresses_are_not(address):
+    assert not is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.1",
+        "127.0.1",
+        "0",
+        "0x0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "169.254.169.254",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "2852039166",
+        "localhost",
+        "LOCALHOST",
+        "%6c%6f%63%61%6c%68%6f%73%74",
+    ],
+)
+def test_every_spelling_of_a_private_address_is_refused(host):
+    """With the system's own resolver: it reads numbers itself, and localhost from /etc/hosts."""
+    with pytest.raises(PredictionError) as caught:
+        fetch(f"http://{host}:9001/2018-06-01/runtime/invocation/next", max_seconds=5)
+    assert (caught.value.code, caught.value.status) == ("address_not_public", 400)
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["10.0.0.1", PUBLIC], ["2606:2800:21f::1", "::1"], ["fe80::1%1"]],
+)
+def test_a_name_with_any_private_address_is_refused(addresses):
+    problem = refusal("http://rebind.example/", resolver=to(*addresses))
+    assert problem.code == "address_not_public"
+    assert "rebind.example" in problem.message
+    assert addresses[-1].partition("%")[0] not in problem.message  # a stranger learns no inside address
+
+
+def test_the_address_that_was_checked_is_connected_to(serve, monkeypatch):
+    """A public address passes the check; the connection then goes to it and to nothing else."""
+    server = serve(ok(b"picture"))
+    asked, connected = [], []
+
+    def resolver(host, port):
+        asked.append(host)
+        return [PUBLIC] if len(asked) == 1 else ["127.0.0.1"]  # what a rebinding name server does
+
+    class Recorded(fetching.HTTPConnection):
+        def connect(self):
+            connected.append((self.host, self.port))
+            self.host, self.port = "127.0.0.1", server.port
+            super().connect()
+
+    monkeypatch.setattr(fetching, "HTTPConnection", Recorded)
+    assert fetch("http://rebind.example:8080/a?b", resolver=resolver) == b"picture"
+    assert asked == ["rebind.example"]
+    assert connected == [(PUBLIC, 8080)]
+    assert b"Host: rebind.example:8080\r\n" in server.requests[0]
+
+
+def test_the_next_address_is_tried_when_one_refuses(serve):
+    server = serve(ok(b"picture"))
+    assert get(server.url, resolver=to("127.0.0.2", "127.0.0.1")) == b"picture"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "allowed"),
+    [
+        ("", "a.example", 80, False),
+        ("a.example", "a.example", 80, True),
+        ("a.example", "a.example", 8080, True),
+        ("a.example:8080", "a.example", 8080, True),
+        ("a.example:8080", "a.example", 80, False),
+        ("a.example", "b.a.example", 80, False),
+        ("127.0.0.1:4566, [::1]:4566", "::1", 4566, True),
+        ("127.0.0.1:4566, [::1]:4566", "127.0.0.1", 4566, True),
+        ("[::1]", "::1", 99, True),
+        ("A.Example ,", "a.example", 80, True),
+    ],
+)
+def test_private_hosts_are_let_through_by_name_and_port(text, host, port, allowed):
+    assert AllowedHosts.parse(text).allow(host, port) is allowed
+
+
+@pytest.mark.parametrize("text", ["http://a.example", "a b", "a.example:port", "::1", "a.example:", "u@a.example"])
+def test_a_malformed_list_of_private_hosts_is_refused(text):
+    with pytest.raises(ValueError, match="ALLOWED_PRIVATE_HOSTS"):
+        AllowedHosts.parse(text)
+
+
+# --- URLs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "picture.jpg",
+        "//images.example/a",
+        "ftp://images.example/a",
+        "file:///proc/self/environ",
+        "gopher://images.example/",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "javascript:alert(1)",
+        "http:",
+        "http:/",
+        "http://",
+        "http:///a",
+        "http:images.example",
+        "http:/images.example/a",
+        "http://:80/",
+        "http://?a",
+        "http://user@images.example/",
+        "http://user:secret@images.example/",
+        "http://@images.example/",
+        "http://images.example:0/",
+        "http://images.example:22/",
+        "http://images.example:6667/",
+        "http://images.example:65536/",
+        "http://images.example:99999/",
+        "http://images.example:-1/",
+        "http://images.example:http/",
+        "http://images.example:80:80/",
+        "http://images.example\\@127.0.0.1/",
+        "http://images.example/a b",
+        "http://images.example/\r\nX-Injected: 1",
+        "http://images.example/\x00",
+        "\thttp://images.example/",
+        "http://[::1/",
+        "http://::1/",
+        "http://[fe80::1%25eth0]/",
+        "http://[v1.a]/",
+        "http://images.exa%0dmple/",
+        "http://" + "a" * 64 + "\u00e4.example/",
+        "http://" + "a." * 150 + "example/",
+        "http://\ud800.example/",
+        "http://images.example/" + "a" * 8200,
+    ],
+)
+def test_what_is_not_a_plain_web_address_is_refused(url):
+    problem = refusal(url, resolver=to(PUBLIC))
+    assert (problem.code, problem.status) == ("url_malformed", 400)
+    assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "host"),
+    [
+        ("http://images.example:PORT/a/b.jpg?x=1&y=%2F%20", b"/a/b.jpg?x=1&y=%2F%20", b"images.example:PORT"),
+        ("HTTP://Images.EXAMPLE:PORT", b"/", b"images.example:PORT"),
+        ("http://images.example:PORT?q", b"/?q", b"images.example:PORT"),
+        ("http://images.example:PORT/a#fragment", b"/a", b"images.example:PORT"),
+        ("http://images.example:PORT/\u00e4.jpg", b"/%C3%A4.jpg", b"images.example:PORT"),
+        ("http://b\u00fccher.example:PORT/", b"/", b"xn--bcher-kva.example:PORT"),
+        ("http://\u4f8b\u5b50.example:PORT/", b"/", b"xn--fsqu00a.example:PORT"),
+        ("http://images.example:PORT/a/../b", b"/b", b"images.example:PORT"),
+    ],
+)
+def test_the_request_names_the_host_and_the_path(serve, url, target, host):
+    server = serve(ok(b"picture"))
+    allowed = AllowedHosts.parse("images.example, xn--bcher-kva.example, xn--fsqu00a.example")
+    assert get(url.replace("PORT", str(server.port)), allowed=allowed) == b"picture"
+    line, *headers = server.requests[0].split(b"\r\n")
+    assert line == b"GET " + target + b" HTTP/1.1"
+    assert b"Host: " + host.replace(b"PORT", str(server.port).encode()) in headers
+    assert b"Accept-Encoding: identity" in headers
+    assert sum(header.lower().startswith(b"host:") for header in headers) == 1
+
+
+def test_a_long_presigned_query_arrives_whole(serve):
+    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Security-Token=" + "Aa%2F%2B1" * 300 + "&X-Amz-Signature=" + "0f" * 32
+    server = serve(ok(b"picture"))
+    get(f"{server.url}?{query}")
+    assert query.encode() in server.requests[0]
+
+
+def test_ipv6_hosts_keep_their_brackets_in_the_host_header(serve):
+    server = serve(ok(b"picture"))
+    url = f"http://[2606:2800:21f::1]:{server.port}/"
+    assert get(url, allowed=AllowedHosts.parse("[2606:2800:21f::1]")) == b"picture"
+    assert f"Host: [2606:2800:21f::1]:{server.port}\r\n".encode() in server.requests[0]
+
+
+def test_a_name_without_an_address(serve):
+    def resolver(host, port):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    assert refusal("http://nowhere.example/", resolver=resolver).code == "host_not_found"
+    assert refusal("http://nowhere.example/", resolver=to()).code == "host_not_found"
+
+
+def test_a_name_server_that_never_answers():
+    begun = time.monotonic()
+    hanging = threading.Event()
+    problem = refusal("http://slow.example/", resolver=lambda *_: [PUBLIC][hanging.wait(20) :], max_seconds=0.3)
+    hanging.set()
+    assert (problem.code, problem.status) == ("fetch_timeout", 504)
+    assert time.monotonic() - begun < 3
+
+
+# --- redirects ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_followed(serve, status):
+    server = serve(redirect("/elsewhere/../picture.png?size=1", status), ok(b"picture"))
+    assert get(server.url) == b"picture"
+    assert server.requests[1].startswith(b"GET /picture.png?size=1 ")
+
+
+def test_three_redirects_and_no_more(serve):
+    server = serve(*[redirect("/again")] * 3, ok(b"picture"))
+    assert get(server.url) == b"picture"
+    server = serve(*[redirect("/again")] * 4, ok(b"picture"))
+    problem = refusal(server.url)
+    assert (problem.code, problem.status) == ("too_many_redirects", 502)
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("location", "code"),
+    [
+        ("http://127.0.0.1:9001/", "address_not_public"),
+        ("http://169.254.169.254/latest/meta-data/", "address_not_public"),
+        ("//[::1]/", "address_not_public"),
+        ("http://2130706433/", "address_not_public"),
+        ("file:///etc/passwd", "host_answer"),
+        ("ftp://images.example/", "host_answer"),
+        ("http://user:pw@images.example/", "host_answer"),
+        ("http://images.example:25/", "host_answer"),
+        ("http://[/", "host_answer"),
+        ("", "host_answer"),
+    ],
+)
+def test_each_redirect_is_checked_like_the_first_address(serve, location, code):
+    server = serve(redirect(location), ok(b"picture"))
+
+    def resolver(host, port):  # numbers are what the system's resolver makes of them; names are the server's
+        return ["127.0.0.1"] if host == HOST else fetching.system_resolver(host, port)
+
+    assert refusal(server.url, resolver=resolver).code == code
+    assert len(server.requests) == 1
+
+
+def test_a_redirect_without_a_location(serve):
+    assert refusal(serve(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n").url).code == "host_answer"
+
+
+# --- answers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [199, 204, 206, 300, 304, 400, 401, 403, 404, 410, 429, 500, 503, 999])
+def test_any_status_but_200_is_the_hosts_error(serve, status):
+    problem = refusal(serve(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()).url)
+    assert (problem.code, problem.status) == ("host_answer", 502)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\r\n",
+        b"not HTTP at all\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nshort",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 " + b"2" * 100_000,
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: br, identity\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+    ids=lambda answer: repr(answer[:40]),
+)
+def test_answers_that_are_not_http_or_not_whole(serve, answer):
+    problem = refusal(serve(answer).url)
+    assert (problem.code, problem.status) == ("host_answer", 502)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde"),
+        (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", b"until the end"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdefgh", b"abc"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+    ],
+)
+def test_the_forms_of_a_body(serve, answer, body):
+    assert get(serve(answer).url) == body
+
+
+def test_a_body_as_large_as_the_cap_is_taken_and_one_byte_more_is_not(serve):
+    assert len(get(serve(ok(bytes(1000))).url, max_bytes=1000)) == 1000
+    assert refusal(serve(ok(bytes(1001))).url, max_bytes=1000).code == "image_too_large"
+
+
+def test_a_declared_length_over_the_cap_is_refused_unread(serve):
+    begun = time.monotonic()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n"
+    problem = refusal(serve(lambda connection: (connection.sendall(answer), time.sleep(2))).url)
+    assert (problem.code, problem.status) == ("image_too_large", 413)
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"])
+def test_an_endless_body_is_cut_at_the_cap(serve, head):
+    sent = []
+
+    def endless(connection):
+        connection.sendall(head)
+        piece = bytes(65536)
+        if b"chunked" in head:
+            piece = b"10000\r\n" + piece + b"\r\n"
+        while True:
+            connection.sendall(piece)
+            sent.append(len(piece))
+
+    assert refusal(serve(endless).url, max_bytes=1_000_000).code == "image_too_large"
+    assert sum(sent) < 20_000_000  # what the sockets' buffers swallow
+
+
+def drip(data: bytes) -> Callable[[socket.socket], None]:
+    """Send `data`, then a byte now and then for ever: no single wait is long."""
+
+    def answer(connection):
+        connection.sendall(data)
+        while True:
+            connection.sendall(b"a")
+            time.sleep(0.05)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"HTTP/1.1 ",
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ],
+)
+def test_a_slow_host_meets_the_total_time_limit(serve, data):
+    begun = time.monotonic()
+    problem = refusal(serve(drip(data)).url, max_seconds=0.6)
+    assert (problem.code, problem.status) == ("fetch_timeout", 504)
+    assert time.monotonic() - begun < 3
+
+
+def test_a_silent_host_meets_the_total_time_limit(serve):
+    assert refusal(serve(lambda connection: time.sleep(3)).url, max_seconds=0.4).code == "fetch_timeout"
+
+
+def test_endless_interim_answers_meet_the_total_time_limit(serve):
+    def answer(connection):
+        while True:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    assert refusal(serve(answer).url, max_seconds=0.5).code == "fetch_timeout"
+
+
+def test_slow_redirects_share_one_time_limit(serve):
+    def slowly(connection):
+        time.sleep(0.3)
+        connection.sendall(redirect("/again"))
+
+    begun = time.monotonic()
+    assert refusal(serve(slowly).url, max_seconds=0.7, max_redirects=100).code == "fetch_timeout"
+    assert time.monotonic() - begun < 3
+
+
+def test_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    problem = refusal(f"http://{HOST}:{port}/")
+    assert (problem.code, problem.status) == ("host_unreachable", 502)
+
+
+# --- TLS ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def certified(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def test_tls_asks_for_the_hosts_name_and_not_for_the_address(serve, authority, trusting):
+    context, asked = certified(authority, HOST), []
+    context.sni_callback = lambda connection, name, _: asked.append(name)
+    server = serve(ok(b"picture"), context=context)
+    assert get(server.url, ssl_context=trusting) == b"picture"
+    assert asked == [HOST]
+    assert f"Host: {HOST}:{server.port}\r\n".encode() in server.requests[0]
+
+
+@pytest.mark.parametrize("name", ["other.example", "127.0.0.1", "*.images.example"])
+def test_a_certificate_for_another_name_is_refused(serve, authority, trusting, name):
+    server = serve(ok(b"picture"), context=certified(authority, name))
+    problem = refusal(server.url, ssl_context=trusting)
+    assert (problem.code, problem.status) == ("host_certificate", 502)
+    assert not server.requests
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(serve, authority):
+    assert refusal(serve(ok(b"picture"), context=certified(authority, HOST)).url).code == "host_certificate"
+
+
+def test_plain_http_where_tls_was_asked_for():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        assert refusal(f"https://{HOST}:{port}/").code == "host_certificate"
+
+
+def test_a_slow_tls_body_meets_the_total_time_limit(serve, authority, trusting):
+    server = serve(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"), context=certified(authority, HOST))
+    begun = time.monotonic()
+    assert refusal(server.url, ssl_context=trusting, max_seconds=0.8).code == "fetch_timeout"
+    assert time.monotonic() - begun < 4
+
+
+def test_a_host_that_never_shakes_hands(serve):
+    begun = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        problem = refusal(f"https://{HOST}:{silent.getsockname()[1]}/", max_seconds=0.5)
+    assert problem.code == "fetch_timeout"
+    assert time.monotonic() - begun < 3
+
+
+def test_many_fetches_leave_no_thread_behind(serve):
+    server = serve(ok(b"picture"))
+    get(server.url)
+    before = threading.active_count()
+    for _ in range(20):
+        get(server.url)
+    deadline = time.monotonic() + 3
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= before

@@ -1,0 +1,123 @@
+"""The appendix's plots: learning rate, learning curves, confusion matrix, reliability diagram."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import display
+from matplotlib.ticker import PercentFormatter
+
+from workshop.evaluation import Bin
+from workshop.plots import BLUE, GREY, INK, LIGHT, ORANGE, PALE_BLUE, headline
+from workshop.training import Epoch
+
+
+def _phases(axes, epochs: Sequence[Epoch], label: bool = True) -> None:
+    """Mark where the size of the views changes."""
+    starts = [index for index, one in enumerate(epochs) if index == 0 or one.size != epochs[index - 1].size]
+    for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(epochs)], strict=True)):
+        if number % 2 == 0:
+            axes.axvspan(start, end, color=LIGHT, alpha=0.55, linewidth=0, zorder=0)
+        if label:
+            axes.annotate(
+                f"{epochs[start].size} px", ((start + end) / 2, 1), (0, -5), xycoords=("data", "axes fraction"),
+                textcoords="offset points", ha="center", va="top", color="#555555",
+            )  # fmt: skip
+    axes.set_xlim(0, len(epochs))
+
+
+def learning_rate(epochs: Sequence[Epoch], rates: np.ndarray, title: str) -> None:
+    """The learning rate over the whole training; `rates`: float, one for each update."""
+    figure, axes = plt.subplots(figsize=(10, 3.2))
+    _phases(axes, epochs)
+    axes.plot(np.arange(1, len(rates) + 1) / len(rates) * len(epochs), rates, color=BLUE)
+    axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, max(rates) * 1.25))
+    headline(figure, title)
+
+
+class LearningCurves:
+    """The learning curves, drawn again in the same place after each epoch.
+
+    `history`: records with `train_loss`, `train_accuracy` (0 to 1) and, for some epochs, `validation_accuracy`.
+    """
+
+    def __init__(self, epochs: Sequence[Epoch]):
+        self.epochs, self.handle = epochs, None
+
+    def draw(self, history: Sequence[dict], title: str = "Learning curves") -> None:
+        """Show the curves so far, in place of those shown before."""
+        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+        done = np.arange(1, len(history) + 1)
+        _phases(left, self.epochs)
+        left.plot(done, [one["train_loss"] for one in history], color=BLUE, marker="o", markersize=4)
+        left.set(xlabel="epoch", ylabel="loss (cross-entropy)", title="Loss on training views")
+        left.set_ylim(0, None)
+        _phases(right, self.epochs)
+        right.plot(
+            done,
+            [one["train_accuracy"] for one in history],
+            color=BLUE,
+            marker="o",
+            markersize=4,
+            label="training views",
+        )
+        checked = [
+            (epoch, one["validation_accuracy"])
+            for epoch, one in zip(done, history, strict=True)
+            if one.get("validation_accuracy") is not None
+        ]
+        if checked:
+            right.plot(*zip(*checked, strict=True), color=ORANGE, marker="s", markersize=6, label="validation, 224 px")
+        right.set(xlabel="epoch", ylabel="top-1 accuracy", title="Accuracy", ylim=(0, 1.08))
+        right.yaxis.set_major_formatter(PercentFormatter(1))
+        right.legend(loc="lower right")
+        headline(figure, title)
+        plt.close(figure)
+        if self.handle:
+            self.handle.update(figure)
+        else:
+            self.handle = display(figure, display_id=True)
+
+
+def confusion(matrix: np.ndarray, names: Sequence[str], title: str) -> None:
+    """A confusion matrix with its counts; colour is the share of each row."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    figure, axes = plt.subplots(figsize=(9.6, 7.6))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(matrix.shape):
+        if matrix[row, column]:
+            axes.text(
+                column, row, matrix[row, column], ha="center", va="center",
+                color="white" if shares[row, column] > 0.5 else INK, weight="bold" if row == column else "normal",
+            )  # fmt: skip
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", color=INK)
+    axes.set_yticks(range(len(names)), names, color=INK)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="the network says", ylabel="the picture shows")
+    headline(figure, title)
+
+
+def reliability(bins: Sequence[Bin], title: str) -> None:
+    """A reliability diagram, https://arxiv.org/abs/1706.04599: how often right against how sure, with counts."""
+    figure, (axes, counts) = plt.subplots(2, 1, figsize=(7, 6.6), sharex=True, gridspec_kw={"height_ratios": [3, 1]})
+    middles = [(one.low + one.high) / 2 for one in bins]
+    widths = [one.high - one.low for one in bins]
+    axes.bar(
+        middles, [one.accuracy for one in bins], widths, color=PALE_BLUE, edgecolor="white", label="how often right"
+    )
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.5, label="sure and right equally often")
+    axes.plot([one.confidence for one in bins], [one.accuracy for one in bins], color=BLUE, marker="o", markersize=6)
+    axes.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1))
+    axes.legend(loc="upper left")
+    counts.bar(middles, [one.count for one in bins], widths, color=ORANGE, edgecolor="white")
+    for middle, one in zip(middles, bins, strict=True):
+        counts.annotate(
+            f"{one.count:,}", (middle, one.count), (0, 2), textcoords="offset points", ha="center", fontsize=10
+        )
+    counts.set(xlabel="confidence: the probability of the class that is named", ylabel="pictures")
+    counts.set_ylim(0, max(one.count for one in bins) * 1.25)
+    for one in (axes, counts):
+        one.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    headline(figure, title)

@@ -20,18 +20,12 @@ import re
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import papermill
-from nbconvert import HTMLExporter
-from papermill.engines import NBClientEngine, papermill_engines
-from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from . import ROOT, emulator
@@ -80,14 +74,17 @@ def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if not path.name.startswith(NOT_RUN))
 
 
+def code_cells(path: Path) -> list[dict]:
+    """The notebook's code cells, as they are in its JSON."""
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
 def known_parameters(path: Path) -> set[str]:
     """The names that the notebook's parameters cell assigns."""
-    tree = nbformat.read(path, as_version=4)
-    if not any("parameters" in cell.metadata.get("tags", []) for cell in tree.cells):
-        return set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return set(papermill.inspect_notebook(str(path)))
+    sources = [cell["source"] for cell in code_cells(path) if "parameters" in cell["metadata"].get("tags", [])]
+    statements = [statement for source in sources for statement in ast.parse("".join(source)).body]
+    targets = [target for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def share(parameters: dict[str, Any], paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
@@ -130,35 +127,31 @@ class Progress:
         self.bar.close()
 
 
-class ProgressEngine(NBClientEngine):
-    """papermill's own engine, telling the progress of each code cell."""
+def progress_engine(progress: Progress) -> type:
+    """papermill's own engine, telling `progress` of each code cell that has run."""
+    from papermill.engines import NBClientEngine
 
-    progress: Progress | None = None
+    class ProgressEngine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> Any:
+            complete = nb_man.cell_complete
 
-    @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> Any:
-        complete = nb_man.cell_complete
+            def cell_complete(cell: Any, *arguments: Any, **named: Any) -> None:
+                complete(cell, *arguments, **named)
+                # The parameters that papermill itself puts in are no cell of the notebook's.
+                if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
+                    progress.cell()
 
-        def cell_complete(cell: Any, *arguments: Any, **named: Any) -> None:
-            complete(cell, *arguments, **named)
-            if cls.progress and is_step(cell):
-                cls.progress.cell()
+            nb_man.cell_complete = cell_complete
+            return super().execute_managed_notebook(nb_man, kernel_name, **settings)
 
-        nb_man.cell_complete = cell_complete
-        return super().execute_managed_notebook(nb_man, kernel_name, **settings)
-
-
-def is_step(cell: Any) -> bool:
-    """Whether a cell counts in the progress: code, and not the parameters that papermill itself puts in."""
-    return cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-
-
-def count_steps(path: Path) -> int:
-    return sum(is_step(cell) for cell in nbformat.read(path, as_version=4).cells)
+    return ProgressEngine
 
 
 def failure_text(name: str, error: BaseException) -> str:
     """What failed, for a person: the notebook, the cell's source, and what it raised."""
+    from papermill.exceptions import PapermillExecutionError
+
     if not isinstance(error, PapermillExecutionError):
         return f"{name} failed outside of its cells: {type(error).__name__}: {error}"
     source = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
@@ -167,14 +160,21 @@ def failure_text(name: str, error: BaseException) -> str:
     return f"{name} failed in cell [{error.exec_count}]:\n\n{source}\n\n{trace}"
 
 
-def execute(path: Path, parameters: dict[str, Any], folder: Path) -> None:
+def execute(path: Path, parameters: dict[str, Any], folder: Path, progress: Progress) -> None:
     """Run one notebook into `folder`. Raises PapermillExecutionError at a failing cell."""
+    # Here and not at the top: papermill takes seconds to import, and most refusals and `--endpoint` need none of it.
+    import papermill
+    from papermill.engines import papermill_engines
+
+    papermill_engines.register("progress", progress_engine(progress))
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     papermill.execute_notebook(
         str(path),
         str(folder / path.name),
         parameters=parameters,
         cwd=str(path.parent),
         kernel_name="python3",
+        language="python",
         engine_name="progress",
         progress_bar=False,
     )
@@ -182,8 +182,9 @@ def execute(path: Path, parameters: dict[str, Any], folder: Path) -> None:
 
 def write_page(notebook: Path) -> Path:
     """The executed notebook as an HTML page beside it."""
-    exporter = HTMLExporter()
-    body, _ = exporter.from_filename(str(notebook))
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter().from_filename(str(notebook))
     page = notebook.with_suffix(".html")
     page.write_text(body, encoding="utf-8")
     return page
@@ -278,18 +279,15 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
     """Run `paths` in order into `folder` until one fails. Raises RunError for a parameter that none of them has."""
     shares = share(parameters, paths)
     started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    run = Run(started, parameters, [Result(path.name, cells=count_steps(path)) for path in paths])
+    run = Run(started, parameters, [Result(path.name, cells=len(code_cells(path))) for path in paths])
     progress = progress or Progress(sum(result.cells for result in run.results))
-    ProgressEngine.progress = progress
-    papermill_engines.register("progress", ProgressEngine)
-    logging.getLogger("papermill").setLevel(logging.ERROR)
     began = time.monotonic()
     try:
         for path, result in zip(paths, run.results, strict=True):
             progress.notebook(path.stem)
             notebook_began = time.monotonic()
             try:
-                execute(path, shares[path], folder)
+                execute(path, shares[path], folder, progress)
                 result.status = "passed"
             except Exception as error:
                 result.status, result.error = "failed", failure_text(path.name, error)
@@ -402,7 +400,9 @@ def deploy(chosen: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     chosen = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    # A shell that starts it in the background has SIGINT ignored; and an end that is asked for is no crash.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         if chosen.endpoint:
             print_endpoint(chosen)

@@ -1,0 +1,74 @@
+"""What all tests share: an emulator of their own, an environment without the user's AWS settings, and the order."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workshop import ROOT, emulator, runner
+
+ORDER = ("tests/unit", "tests/templates", "tests/package", "tests/end_to_end", "tests/e2e", "tests", "notebooks")
+_emulators: list[emulator.Emulator] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test, kernel or subprocess of one may see the user's AWS settings, kernels or start-up files."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SAM_CLI_TELEMETRY": "0",
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_PLATFORM_DIRS": "1",
+    }
+    for name in ("JUPYTER_PATH", "PYTHONPATH"):
+        os.environ.pop(name, None)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, the notebooks last and in order; within a folder the order stays."""
+
+    def rank(item: pytest.Item) -> int:
+        place = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
+        return next((index for index, folder in enumerate(ORDER) if place.startswith(folder + "/")), len(ORDER))
+
+    items.sort(key=rank)
+
+
+def shared_emulator(config: pytest.Config) -> str:
+    """The endpoint of the tests' emulator, started by the first who asks; a running lab has its own and is left alone."""
+    if not _emulators:
+        folder = config._tmp_path_factory.mktemp("emulator")
+        tests_own = emulator.Emulator(emulator.free_port(), folder)
+        tests_own.start()
+        _emulators.append(tests_own)
+        os.environ["AWS_ENDPOINT_URL"] = tests_own.endpoint
+    return _emulators[0].endpoint
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """nbval's cells are no functions and take no fixtures, so what their kernels inherit is set here."""
+    if type(item).__name__ == "IPyNbCell":
+        shared_emulator(item.config)
+        if "IPYTHONDIR" not in os.environ:
+            folder = item.config._tmp_path_factory.mktemp("ipython")
+            os.environ["IPYTHONDIR"] = str(runner.ipython_folder(folder))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while _emulators:
+        _emulators.pop().stop()
+
+
+@pytest.fixture(scope="session")
+def emulator_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The endpoint of the tests' own emulator; AWS_ENDPOINT_URL names it too, so `workshop.lab.connect()` finds it."""
+    yield shared_emulator(pytestconfig)

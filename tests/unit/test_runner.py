@@ -1,0 +1,224 @@
+"""The headless run: order, parameters, progress, pages, and what a failing cell or an interruption leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from workshop import ROOT, runner
+
+
+def write_notebook(folder: Path, name: str, *cells: str, parameters: str | None = None) -> Path:
+    """A small notebook; its first cell holds `parameters`, when given."""
+    tree = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    if parameters is not None:
+        tree.cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    tree.cells += [nbformat.v4.new_code_cell(source) for source in cells]
+    path = folder / name
+    nbformat.write(tree, path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    return out
+
+
+def test_the_deploy_runs_all_but_the_clean_up_and_the_appendix(tmp_path):
+    for name in ("01_b.ipynb", "00_a.ipynb", "07_clean_up.ipynb", "A1_train.ipynb", "notes.txt", "06_scale.ipynb"):
+        (tmp_path / name).touch()
+    assert [path.name for path in runner.notebooks(tmp_path)] == ["00_a.ipynb", "01_b.ipynb", "06_scale.ipynb"]
+
+
+def test_each_notebook_gets_the_parameters_it_has(tmp_path):
+    one = write_notebook(tmp_path, "00_a.ipynb", parameters='target = "local"  # where\nregion = "us-east-1"')
+    two = write_notebook(tmp_path, "01_b.ipynb", parameters='model = "practice"')
+    three = write_notebook(tmp_path, "02_c.ipynb", "1 + 1")
+    shares = runner.share({"target": "aws", "model": "imagenet"}, [one, two, three])
+    assert shares == {one: {"target": "aws"}, two: {"model": "imagenet"}, three: {}}
+
+
+def test_a_parameter_that_no_notebook_has_is_refused(tmp_path):
+    path = write_notebook(tmp_path, "00_a.ipynb", parameters='target = "local"')
+    with pytest.raises(runner.RunError, match="'taget'.*there are: target"):
+        runner.run_all([path], {"taget": "aws"}, tmp_path)
+
+
+def test_the_repositorys_notebooks_have_the_commands_parameters():
+    everywhere = set().union(*(runner.known_parameters(path) for path in runner.notebooks()))
+    assert {"target", "region", "project_id", "model"} <= everywhere
+
+
+def test_notebooks_run_in_order_with_their_parameters_and_leave_pages(tmp_path, folder, capsys):
+    log = tmp_path / "log.txt"
+    append = f"open({str(log)!r}, 'a').write(name)"
+    paths = [
+        write_notebook(tmp_path, "00_a.ipynb", append, parameters="name = 'unset'"),
+        write_notebook(tmp_path, "01_b.ipynb", append, "import os; print(os.getcwd())", parameters="name = 'unset'"),
+    ]
+    run = runner.run_all(paths, {"name": "x"}, folder, runner.Progress(5, is_terminal=False))
+    assert run.passed
+    assert log.read_text() == "xx"
+    assert [result.cells for result in run.results] == [2, 3]
+    executed = nbformat.read(folder / "01_b.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text.strip() == str(tmp_path)
+    index = (folder / "index.html").read_text()
+    assert 'href="00_a.html"' in index and (folder / "00_a.html").stat().st_size
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["passed"] and summary["parameters"] == {"name": "x"}
+    assert [result["seconds"] > 0 for result in summary["results"]] == [True, True]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["passed", "00_a.ipynb"], ["passed", "01_b.ipynb"]]
+    assert nbformat.read(paths[0], as_version=4).cells[0].source == "name = 'unset'"
+
+
+def test_a_failing_cell_stops_the_run_and_is_shown(tmp_path, folder):
+    paths = [
+        write_notebook(tmp_path, "00_a.ipynb", "1 + 1"),
+        write_notebook(tmp_path, "01_b.ipynb", "ready = False", "assert ready, 'the store is empty'", "print('after')"),
+        write_notebook(tmp_path, "02_c.ipynb", "1 + 1"),
+    ]
+    run = runner.run_all(paths, {}, folder, runner.Progress(5, is_terminal=False))
+    assert [result.status for result in run.results] == ["passed", "failed", "not run"]
+    shown = run.results[1].error
+    assert shown.startswith("01_b.ipynb failed in cell [2]")
+    assert "    assert ready, 'the store is empty'" in shown
+    assert "AssertionError: the store is empty" in shown
+    assert "the store is empty" in (folder / "index.html").read_text()
+    assert (folder / "01_b.html").exists() and not (folder / "02_c.ipynb").exists()
+    assert not json.loads((folder / "summary.json").read_text())["passed"]
+
+
+def test_a_kernel_that_dies_is_a_failure(tmp_path, folder):
+    path = write_notebook(tmp_path, "00_a.ipynb", "import os; os._exit(3)")
+    run = runner.run_all([path], {}, folder, runner.Progress(1, is_terminal=False))
+    assert run.results[0].status == "failed"
+    assert "Kernel" in run.results[0].error
+
+
+def test_the_progress_is_one_bar_over_all_cells(tmp_path, folder, capsys):
+    paths = [write_notebook(tmp_path, f"0{number}_a.ipynb", *["1 + 1"] * 3) for number in range(2)]
+    progress = runner.Progress(6, is_terminal=True)
+    runner.run_all(paths, {}, folder, progress)
+    shown = capsys.readouterr().err
+    assert progress.bar.n == 6
+    assert "cell 4 of 6" in shown and "01_a" in shown
+
+
+def test_a_kernel_of_the_users_with_the_same_name_is_not_used(tmp_path, folder, monkeypatch):
+    kernel = tmp_path / "data" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "Mine", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    path = write_notebook(tmp_path, "00_a.ipynb", "import sys; print(sys.executable)")
+    assert runner.run_all([path], {}, folder, runner.Progress(1, is_terminal=False)).passed
+    executed = nbformat.read(folder / "00_a.ipynb", as_version=4)
+    assert executed.cells[0].outputs[0].text.strip() == sys.executable
+
+
+def test_two_runs_at_once_say_so(tmp_path):
+    with runner.alone(tmp_path), pytest.raises(runner.RunError, match=rf"another run.*process {os.getpid()}"):
+        with runner.alone(tmp_path):
+            pass
+    with runner.alone(tmp_path):
+        pass
+
+
+def test_latest_names_the_newest_run(tmp_path):
+    first, second = runner.new_folder(tmp_path), runner.new_folder(tmp_path)
+    assert first != second
+    assert (tmp_path / "latest").resolve() == second.resolve()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([first.name, second.name, "latest"])
+
+
+def test_parameters_are_those_named_with_their_types():
+    chosen = runner.parse(["--target", "aws", "--project-id", "ab", "-p", "count", "3", "-p", "word", "three"])
+    assert runner.parameters_of(chosen) == {"target": "aws", "project_id": "ab", "count": 3, "word": "three"}
+    assert runner.parameters_of(runner.parse([])) == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("imagenet", "imagenet"),
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("./mine/", str(ROOT / "mine")),
+        ("/data/mine", "/data/mine"),
+    ],
+)
+def test_a_path_to_a_model_is_taken_from_the_repository(model, expected):
+    assert runner.parameters_of(runner.parse(["--model", model]))["model"] == expected
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "workshop.runner", *arguments]
+    environment = os.environ | variables
+    return subprocess.run(
+        line, cwd=ROOT / "notebooks", env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-p", "taget", "aws"], "no notebook has a parameter 'taget'"),
+        (["--project-id", "Predictions"], "2 to 15 characters"),
+        (["--region", "nowhere"], "is not valid"),
+        (["--target", "aws"], "no AWS credentials were found"),
+        (["--endpoint", "--port", "9"], "does not answer"),
+    ],
+)
+def test_what_cannot_start_is_one_line_and_a_non_zero_exit(arguments, said):
+    result = command(*arguments)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_an_interruption_ends_the_kernel_too(tmp_path, folder):
+    beat = tmp_path / "kernel.pid"
+    source = f"import os, time; open({str(beat)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    write_notebook(tmp_path, "00_a.ipynb", source)
+    script = (
+        "import sys; from pathlib import Path; from workshop import runner\n"
+        "runner.notebooks = lambda: [Path(sys.argv[1])]\n"
+        "runner.prepare_environment = lambda *arguments: None\n"
+        "runner.lab_of = lambda parameters: 'lab'\n"
+        "runner.RUNS = runner.ROOT / 'runs'\n"
+        "runner.new_folder = lambda: Path(sys.argv[2])\n"
+        "runner.alone = __import__('contextlib').nullcontext\n"
+        "runner.ROOT = Path('/')\n"
+        "sys.exit(runner.main([]))\n"
+    )
+    line = [sys.executable, "-c", script, str(tmp_path / "00_a.ipynb"), str(folder)]
+    process = subprocess.Popen(line, cwd=ROOT / "notebooks", stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (beat.exists() and beat.read_text()):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "interrupted" in err.strip().splitlines()[-1]
+    kernel = int(beat.read_text())
+    with contextlib.suppress(ProcessLookupError):
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{kernel}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline, "the kernel lives on"
+            time.sleep(0.1)
+            os.kill(kernel, 0)

@@ -1,0 +1,231 @@
+"""The set-up: one source for the pins, a clear line for what is missing, and environments that are whole or made again."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workshop import ROOT
+
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
+
+
+def load(name: str):
+    """A script of `scripts/`, as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+setup, lock = load("setup"), load("lock")
+
+
+def canonical(name: str) -> str:
+    """The name as PEP 503 normalises it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(file: Path) -> dict[str, str]:
+    """Version by name of every pin in a requirements file."""
+    return {canonical(match[1]): match[2] for match in map(PIN.match, file.read_text().splitlines()) if match}
+
+
+def direct_pins() -> dict[str, str]:
+    """Version by name of environment.yml's pip section, read as YAML."""
+    tree = yaml.safe_load((ROOT / "environment.yml").read_text())
+    section = next(item["pip"] for item in tree["dependencies"] if isinstance(item, dict))
+    assert section[0] == "-c requirements.txt"
+    return {canonical(name): version for name, version in (line.split("==") for line in section[1:])}
+
+
+# --- the pins
+
+
+def test_the_lock_holds_every_direct_pin():
+    locked = pins(ROOT / "requirements.txt")
+    assert {name: locked.get(name) for name in direct_pins()} == direct_pins()
+
+
+def test_the_lock_script_reads_what_conda_reads():
+    assert [line.split("==")[0] for line in lock.direct_pins()] == [
+        line.split("==")[0]
+        for line in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"][1:]
+    ]
+
+
+def test_every_direct_pin_says_what_it_is_for():
+    lines = [line for line in (ROOT / "environment.yml").read_text().splitlines() if "==" in line]
+    assert len(lines) == len(direct_pins())
+    assert not [line for line in lines if not re.search(r"  # \w+", line)]
+
+
+def test_the_emulators_lock_holds_its_direct_pins():
+    wanted = pins(ROOT / "requirements-emulator.in")
+    locked = pins(ROOT / "requirements-emulator.txt")
+    assert wanted and {name: locked.get(name) for name in wanted} == wanted
+
+
+def test_the_notebooks_import_the_functions_modules_with_the_functions_versions():
+    function, workbook = pins(ROOT / "lambda_src" / "predict" / "requirements.txt"), pins(ROOT / "requirements.txt")
+    # MXNet's Python package needs an old numpy; the function does not carry that package.
+    shared = (set(function) & set(workbook)) - {"numpy"}
+    assert {"pillow", "urllib3", "aws-lambda-powertools"} <= shared
+    assert {name: function[name] for name in shared} == {name: workbook[name] for name in shared}
+
+
+def test_what_is_installed_is_what_is_locked():
+    listed = subprocess.run(
+        [sys.executable, "-m", "uv", "pip", "freeze", "--python", sys.executable],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    installed = {canonical(match[1]): match[2] for match in map(PIN.match, listed.stdout.splitlines()) if match}
+    locked = pins(ROOT / "requirements.txt")
+    assert {name: installed.get(name) for name in locked} == locked
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["environment.yml", "requirements.txt", "requirements-emulator.in", "requirements-emulator.txt", "pyproject.toml"],
+)
+def test_no_file_names_a_host_to_install_from(name):
+    text = (ROOT / name).read_text()
+    assert "://" not in text
+    assert not re.search(r"(?m)^\s*(--?(i|f|index-url|extra-index-url|find-links|trusted-host))\b", text)
+
+
+# --- what is missing, in one line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"version": (3, 12, 1)}, "Python 3.11.*3.12.1.*make PYTHON="),
+        ({"version": (3, 9, 0)}, "Python 3.11"),
+        ({"system": "darwin", "machine": "arm64"}, "Linux.*container"),
+        ({"system": "win32"}, "WSL 2"),
+        ({"machine": "aarch64"}, "x86-64.*Codespaces"),
+        ({"libc": ""}, "glibc.*SageMaker Studio"),
+    ],
+)
+def test_an_unsupported_machine_is_told_what_to_do(arguments, said):
+    supported = {"version": (3, 11, 7), "system": "linux", "machine": "x86_64", "libc": "glibc"}
+    setup.check_platform(**supported)
+    with pytest.raises(setup.SetupError, match=said) as refused:
+        setup.check_platform(**supported | arguments)
+    assert "\n" not in str(refused.value)
+
+
+def test_no_room_on_the_disk_says_how_much_is_needed(tmp_path):
+    setup.check_room(tmp_path, 1)
+    with pytest.raises(setup.SetupError, match=r"no room.*1000000.0 GB needed"):
+        setup.check_room(tmp_path, 10**15)
+
+
+def make(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": path or os.environ["PATH"]}
+    environment.pop("PYTHON", None)
+    program = shutil.which("make")
+    assert program, "make is needed"
+    return subprocess.run([program, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_without_python_3_11_make_says_how_to_get_it(tmp_path):
+    for name in ("sh", "bash", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python3").chmod(0o755)
+    result = make("setup", path=str(tmp_path))
+    assert result.returncode
+    assert "Python 3.11 was not found" in result.stderr.splitlines()[0]
+    assert "make PYTHON=" in result.stderr.splitlines()[0]
+
+
+def test_make_help_lists_every_command():
+    listed = make("help").stdout
+    for target in ("deploy", "test", "lab", "endpoint", "bench", "down", "clean", "lock"):
+        assert re.search(rf"(?m)^make {target} +\w", listed), target
+
+
+# --- environments
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A set-up whose environment needs no package: quick, and real."""
+    (tmp_path / "lock.txt").write_text("# nothing\n")
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "LOCKS", {"emulator": ("lock.txt", ".venv-tiny")})
+    monkeypatch.setattr(setup, "ROOM", {"emulator": 1})
+    return tmp_path
+
+
+def test_an_environment_is_made_once(tiny):
+    assert setup.make("emulator")
+    assert (tiny / ".venv-tiny" / "bin" / "python").exists()
+    assert not setup.make("emulator")
+
+
+def test_an_environment_is_made_again_when_its_lock_changes(tiny):
+    setup.make("emulator")
+    (tiny / ".venv-tiny" / "left").touch()
+    (tiny / "lock.txt").write_text("# something else\n")
+    assert setup.make("emulator")
+    assert not (tiny / ".venv-tiny" / "left").exists()
+
+
+def test_an_environment_whose_making_was_killed_is_made_again(tiny, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(setup, "install", killed)
+        setup.make("emulator")
+    assert (tiny / ".venv-tiny").exists()
+    assert not setup.is_complete(tiny / "lock.txt", tiny / ".venv-tiny")
+    assert setup.make("emulator")
+
+
+def test_an_environment_that_was_moved_is_made_again(tiny):
+    setup.make("emulator")
+    (tiny / ".venv-tiny").rename(tiny / "elsewhere")
+    shutil.copytree(tiny / "elsewhere", tiny / "copy", symlinks=True)
+    assert not setup.is_complete(tiny / "lock.txt", tiny / "copy")
+
+
+def test_what_cannot_be_installed_is_one_line(tiny):
+    (tiny / "lock.txt").write_text("no-such-package @ file:///nowhere/at-all.whl\n")
+    with pytest.raises(setup.SetupError, match=r"lock.txt could not be installed: ") as refused:
+        setup.make("emulator")
+    assert "\n" not in str(refused.value)
+    assert not setup.is_complete(tiny / "lock.txt", tiny / ".venv-tiny")
+
+
+# --- the code
+
+
+def test_the_linter_finds_nothing():
+    found = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def test_ci_runs_what_make_test_runs():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "make test" in script.read_text()

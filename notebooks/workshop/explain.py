@@ -85,6 +85,12 @@ class Occlusion:
     lowest: float
     box: tuple[int, int, int, int]
 
+    @property
+    def half_area(self) -> float:
+        """The smallest share of the picture, 0 to 1, that holds half of all the log-odds that covering costs."""
+        hottest = np.sort(np.maximum(self.heat, 0), axis=None)[::-1].cumsum(dtype=np.float64)
+        return float(np.searchsorted(hottest, hottest[-1] / 2) + 1) / hottest.size
+
 
 def _squares(height: int, width: int, patch: int, stride: int) -> Iterator[tuple[int, int, int, int]]:
     """Boxes of `patch` pixels, `stride` apart, cut off at the borders so that these are covered as often as the

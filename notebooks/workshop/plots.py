@@ -115,13 +115,13 @@ def network(stages, title: str) -> None:
     headline(figure, title)
 
 
-def _photo(axes, picture: np.ndarray, title: str = "") -> None:
+def _photo(axes, picture: np.ndarray, title: str = "", fontsize: float | None = None) -> None:
     axes.imshow(picture)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     if title:
-        axes.set_title(title)
+        axes.set_title(title, fontsize=fontsize, pad=6)
 
 
 def _ranking(axes, ranked: Sequence[dict], colour: str) -> None:
@@ -153,7 +153,7 @@ def predictions(
     """
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    figure = plt.figure(figsize=(4.4 * columns, 1.9 * rows + 0.6))
+    figure = plt.figure(layout="constrained", figsize=(4.4 * columns, 1.9 * rows + 0.6))
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1, 1.35] * columns)
     for index, (picture, ranked) in enumerate(zip(pictures, rankings, strict=True)):
@@ -170,12 +170,15 @@ def picture_row(
     columns = -(-len(pictures) // rows)
     high, wide = pictures[0].shape[:2]
     row_height = width / columns * high / wide + (0.4 if any(names) else 0.05)
-    figure, axes = plt.subplots(rows, columns, figsize=(width, row_height * rows + 0.5), squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, row_height * rows + 0.5), squeeze=False, layout="constrained"
+    )
     for index, one in enumerate(axes.flat):
         if index < len(pictures):
-            _photo(one, pictures[index], names[index])
+            _photo(one, pictures[index], names[index], 12)
         else:
             one.axis("off")
+    figure.get_layout_engine().set(h_pad=0.06)
     headline(figure, title)
 
 
@@ -196,7 +199,7 @@ def feature_rows(picture: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], ti
     `rows`: a caption and maps float (N, H, W), the same N in every row.
     """
     count = len(rows[0][1])
-    figure = plt.figure(figsize=(12, 1.08 * len(rows) + 0.6))
+    figure = plt.figure(layout="constrained", figsize=(12, 1.08 * len(rows) + 0.6))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     grid = figure.add_gridspec(len(rows), count + 4, width_ratios=[1, 1, 0.15, 0.9] + [1] * count)
     big = figure.add_subplot(grid[:2, :2])

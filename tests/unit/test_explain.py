@@ -1,0 +1,257 @@
+"""Explaining an answer: where the network's parameters sit, what an occlusion finds, and the plots of both."""
+
+from __future__ import annotations
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import mxnet as mx
+import numpy as np
+import pytest
+
+from workshop import explain, plots, resnet
+
+SHAPES = {
+    "stem": (64, 56, 56),
+    "stage1": (64, 56, 56),
+    "stage2": (128, 28, 28),
+    "stage3": (256, 14, 14),
+    "stage4": (512, 7, 7),
+}
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The real architecture with zeros for parameters."""
+    symbol = resnet.resnet18(10)
+    arguments, _, auxiliary = symbol.infer_shape(data=(1, 3, 224, 224))
+    names = symbol.list_arguments() + symbol.list_auxiliary_states()
+    shapes = dict(zip(names, arguments + auxiliary, strict=True))
+    return symbol, {name: mx.nd.zeros(shape) for name, shape in shapes.items() if name not in ("data", "softmax_label")}
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("node", "stage"),
+    [
+        ("bn_data_gamma", "stem"),
+        ("conv0_weight", "stem"),
+        ("bn0_moving_mean", "stem"),
+        ("stage1_unit1_sc_weight", "stage1"),
+        ("stage4_unit2_bn2_beta", "stage4"),
+        ("bn1_gamma", "head"),
+        ("fc1_bias", "head"),
+    ],
+)
+def test_a_nodes_stage_is_in_its_name(node, stage):
+    assert explain.stage_of(node, "unknown") == stage
+
+
+def test_a_sum_belongs_to_the_stage_under_way():
+    assert explain.stage_of("_plus3", "stage2") == "stage2"
+
+
+def test_the_stages_of_resnet_18(network):
+    symbol, parameters = network
+    stages = explain.stages(symbol, parameters)
+    assert [stage.name for stage in stages] == [*SHAPES, "head"]
+    assert {stage.name: stage.shape for stage in stages[:-1]} == SHAPES
+    assert stages[-1].shape == (10,)
+    assert [stage.layers for stage in stages] == [1, 5, 5, 5, 5, 1]
+    assert sum(stage.parameters for stage in stages) == sum(value.size for value in parameters.values()) == 11_192_022
+
+
+def test_what_a_stage_shows_is_its_output_as_the_next_one_takes_it_in(network):
+    symbol, parameters = network
+    internals = symbol.get_internals()
+    for stage in explain.stages(symbol, parameters)[:-1]:
+        _, shapes, _ = internals[stage.seen].infer_shape(data=(1, 3, 224, 224))
+        assert shapes[0][1:] == SHAPES[stage.name]
+
+
+def test_a_prepared_batch_becomes_the_picture_again():
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    batch = picture.astype(np.float32).transpose(2, 0, 1)[np.newaxis]
+    assert (explain.as_picture(batch) == picture).all()
+
+
+def test_covering_paints_the_mean_colour_over_the_box_alone():
+    batch = np.random.default_rng(0).uniform(0, 255, (1, 3, 8, 10)).astype(np.float32)
+    copy = explain.cover(batch, (2, 1, 6, 4))
+    assert np.allclose(copy[0, :, 1:4, 2:6], batch.mean(axis=(2, 3))[0][:, None, None])
+    copy[:, :, 1:4, 2:6] = batch[:, :, 1:4, 2:6]
+    assert (copy == batch).all()
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(64, 32), (32, 32), (64, 16), (112, 32), (32, 16)])
+def test_every_pixel_is_covered_equally_often(patch, stride):
+    times = np.zeros((224, 224), int)
+    for left, top, right, bottom in explain._squares(224, 224, patch, stride):
+        assert 0 <= left < right <= 224 and 0 <= top < bottom <= 224
+        times[top:bottom, left:right] += 1
+    inner = times[patch:-patch, patch:-patch] if patch < 112 else times[112:113, 112:113]
+    assert times.min() >= 1
+    assert inner.max() - inner.min() <= 2 * -(-patch // stride)
+
+
+@pytest.mark.parametrize(("probability", "odds"), [(0.5, 0), (0.9, np.log(9)), (0.1, -np.log(9))])
+def test_log_odds(probability, odds):
+    assert explain.log_odds(probability) == pytest.approx(odds)
+
+
+def test_log_odds_stay_finite_where_the_network_is_sure():
+    assert np.isfinite(explain.log_odds(np.array([0.0, 1.0]))).all()
+
+
+def bright_spot(pictures: np.ndarray) -> np.ndarray:
+    """Two classes; the first one's probability grows with the light in one corner."""
+    light = pictures[:, :, 32:96, 128:192].mean(axis=(1, 2, 3)) / 255
+    return np.stack([0.05 + 0.9 * light, 0.95 - 0.9 * light], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def spot():
+    batch = np.full((1, 3, 224, 224), 20, np.float32)
+    batch[:, :, 32:96, 128:192] = 255
+    return batch
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 100])
+def test_an_occlusion_finds_the_part_that_decides(spot, batch_size):
+    found = explain.occlusion(bright_spot, spot, 0, batch_size=batch_size)
+    assert found.box == (128, 32, 192, 96)
+    assert found.whole == pytest.approx(0.95) and found.lowest < 0.3
+    assert found.heat.shape == (224, 224)
+    row, column = np.unravel_index(found.heat.argmax(), found.heat.shape)
+    assert 32 <= row < 96 and 128 <= column < 192
+    assert found.heat[200, 20] == pytest.approx(0, abs=1e-5)
+    assert 0 < found.half_area < 0.15
+
+
+def test_covering_can_help_another_class(spot):
+    assert explain.occlusion(bright_spot, spot, 1).heat.min() < -1
+
+
+def test_an_occlusion_leaves_the_picture_as_it_is(spot):
+    before = spot.copy()
+    explain.occlusion(bright_spot, spot, 0)
+    assert (spot == before).all()
+
+
+def test_an_overlay_is_grey_where_nothing_is_hot():
+    picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    heat = np.full((14, 14), -1.0)
+    heat[3, 4] = 2
+    laid = explain.overlay(picture, heat)
+    assert laid.shape == picture.shape and laid.dtype == np.uint8
+    cold, hot = laid[150:, 150:].astype(int), laid[48:64, 64:80].astype(int)
+    assert np.ptp(cold, axis=2).max() <= 1
+    assert np.ptp(hot, axis=2).mean() > 40
+
+
+def test_an_overlay_of_no_heat_at_all_is_the_grey_picture():
+    laid = explain.overlay(np.full((64, 64, 3), 90, np.uint8), np.zeros((8, 8)))
+    assert (laid == 90).all()
+
+
+def test_an_outline_leaves_the_picture_as_it_is():
+    picture = np.zeros((64, 64, 3), np.uint8)
+    framed = explain.outline(picture, (10, 20, 30, 40))
+    assert not picture.any()
+    assert (framed[20, 10:30] == 255).all() and not framed[25:35, 15:25].any()
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("n02102040 English springer, English springer spaniel", "English springer"),
+        ("n03445777 golf ball", "golf ball"),
+    ],
+)
+def test_a_class_is_called_by_its_first_name(label, name):
+    assert plots.short(label) == name
+
+
+@pytest.mark.parametrize(("count", "text"), [(7178, "7.2 k"), (526080, "526.1 k"), (8395776, "8.40 M")])
+def test_counts_are_written_short(count, text):
+    assert plots.millions(count) == text
+
+
+def test_a_mosaic_sets_tiles_in_rows():
+    sheet = plots.mosaic(np.arange(5, dtype=float)[:, None, None] * np.ones((5, 2, 2)), columns=3, value=-1)
+    assert sheet.shape == (5, 8)
+    assert sheet[0, 0] == 0 and sheet[0, 3] == 1 and sheet[3, 0] == 3
+    assert sheet[2, 0] == -1 and sheet[4, 7] == -1
+
+
+def test_a_difference_is_grey_where_pictures_agree():
+    first, second = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 100, np.uint8)
+    second[0, 0] = 90
+    assert (plots.difference(first, second)[1] == 128).all()
+    assert (plots.difference(first, second)[0, 0] == 168).all()
+
+
+def texts(figure) -> list:
+    """All texts of a figure that are drawn, with their boxes on the canvas."""
+    figure.canvas.draw()
+    unseen = set()  # Matplotlib keeps a label for ticks just beyond the axis, and does not draw it
+    for axes in figure.axes:
+        for axis, (low, high) in ((axes.xaxis, sorted(axes.get_xlim())), (axes.yaxis, sorted(axes.get_ylim()))):
+            unseen |= {tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
+    found = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip() and text.get_visible()]
+    return [(text.get_text(), text.get_window_extent()) for text in found if text not in unseen]
+
+
+def draw_network(network):
+    plots.network(explain.stages(*network), "Title")
+
+
+def draw_predictions(_):
+    entry = [{"class": f"n0 gas pump {i}", "probability": p} for i, p in enumerate((1.0, 0.3, 0.004, 0, 0))]
+    plots.predictions([np.zeros((224, 224, 3), np.uint8)] * 4, [entry] * 4, "Title", names=["a", "b", "c", "d"])
+
+
+def draw_bars(_):
+    plots.bars(
+        ["first", "second"], [1, 8.4], "Title", texts=["1.00 M  (10%)", "8.40 M  (75%)"], xlabel="x", highlight=1
+    )
+
+
+def draw_transfer(_):
+    plots.transfer(
+        [("request 1\nHTTP 200", 0, 22_000_000), ("request 2\nHTTP 206", 22_000_000, 44_000_000)], 44_000_000, "T"
+    )
+
+
+def draw_pictures(_):
+    plots.picture_row(
+        [np.zeros((224, 224, 3), np.uint8)] * 6, ["parachute: 0.97", "frame covered: 0.12"] * 3, "T", width=13
+    )
+
+
+@pytest.mark.parametrize("draw", [draw_network, draw_predictions, draw_bars, draw_transfer, draw_pictures])
+def test_no_text_lies_on_another_or_leaves_the_figure(draw, network):
+    with plt.style.context("default"):
+        plots.use_style()
+        draw(network)
+        figure = plt.gcf()
+        boxes = texts(figure)
+        for index, (text, box) in enumerate(boxes):
+            assert figure.bbox.x0 - 2 <= box.x0 and box.x1 <= figure.bbox.x1 + 2, f"{text!r} leaves the figure"
+            for other, second in boxes[index + 1 :]:
+                apart = box.x1 <= second.x0 or second.x1 <= box.x0 or box.y1 <= second.y0 + 1 or second.y1 <= box.y0 + 1
+                assert apart, f"{text!r} lies on {other!r}"
+
+
+def test_feature_rows_and_same_numbers_draw():
+    maps = np.random.default_rng(0).uniform(0, 1, (3, 7, 7))
+    plots.feature_rows(np.zeros((8, 8, 3), np.uint8), [("stem\n7 × 7", maps), ("stage1\n7 × 7", maps)], "Title")
+    plots.same_numbers(np.array([1e-6, 0.5]), np.array([1e-6, 0.5]), "Title", xlabel="one", ylabel="other")
+    plt.gcf().canvas.draw()

@@ -39,8 +39,8 @@ def memory_limit(environ: Mapping[str, str]) -> int:
 
 
 def network_input(data: bytes) -> bytes:
-    """What the child does with an image: `images.prepare(images.decode(data))` as bytes. Raises PredictionError."""
-    return images.prepare(images.decode(data)).tobytes()
+    """What the child does with an image: `images.network_input(data)` as bytes. Raises PredictionError."""
+    return images.network_input(data).tobytes()
 
 
 class DecoderProcess:
@@ -62,7 +62,7 @@ class DecoderProcess:
         return self._process.pid if self._process else None
 
     def prepare(self, data: bytes, max_seconds: float = 20.0) -> memoryview:
-        """`images.prepare(images.decode(data))`: float32 (1, 3, 224, 224), RGB, 0 to 255.
+        """`images.network_input(data)`, made by the child: float32 (1, 3, 224, 224), RGB, 0 to 255.
 
         Raises PredictionError: those of `images.decode`; 422 `image_broken` when the decoder crashed; 504 `time_limit`
         after `max_seconds`.

@@ -110,7 +110,7 @@ def redirect(location: str, status: int = 302) -> bytes:
     return f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-# --- addresses ---------------------------------------------------------------------------------------------------------
+# --- addresses ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_malformed_list_of_private_hosts_is_refused(text):
         AllowedHosts.parse(text)
 
 
-# --- URLs --------------------------------------------------------------------------------------------------------------
+# --- URLs -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_the_request_names_the_host_and_the_path(serve, url, target, host):
 
 
 def test_a_long_presigned_query_arrives_whole(serve):
-    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Security-Token=" + "Aa%2F%2B1" * 300 + "&X-Amz-Signature=" + "0f" * 32
+    query = "X-Amz-Security-Token=" + "Aa%2F%2B1" * 300 + "&X-Amz-Signature=" + "0f" * 32
     server = serve(ok(b"picture"))
     get(f"{server.url}?{query}")
     assert query.encode() in server.requests[0]
@@ -397,7 +397,7 @@ def test_a_name_server_that_never_answers():
     assert time.monotonic() - begun < 3
 
 
-# --- redirects ---------------------------------------------------------------------------------------------------------
+# --- redirects ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -445,7 +445,7 @@ def test_a_redirect_without_a_location(serve):
     assert refusal(serve(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n").url).code == "host_answer"
 
 
-# --- answers -----------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [199, 204, 206, 300, 304, 400, 401, 403, 404, 410, 429, 500, 503, 999])
@@ -584,7 +584,7 @@ def test_nobody_listens():
     assert (problem.code, problem.status) == ("host_unreachable", 502)
 
 
-# --- TLS ---------------------------------------------------------------------------------------------------------------
+# --- TLS ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

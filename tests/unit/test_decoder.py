@@ -1,0 +1,189 @@
+"""The decoder's process: what it answers, and what it survives."""
+
+import faulthandler
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from workshop import ROOT
+
+import images
+from decoder import DecoderProcess, memory_limit
+from errors import PredictionError, error
+
+PREDICT = ROOT / "lambda_src" / "predict"
+
+
+@pytest.fixture
+def decoder_of():
+    started = []
+
+    def make(*arguments, **options) -> DecoderProcess:
+        started.append(DecoderProcess(*arguments, **options))
+        return started[-1]
+
+    yield make
+    for decoder in started:
+        decoder.stop()
+
+
+def jpeg(width: int = 300, height: int = 200, colour: int = 99) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (colour, 0, 255 - colour)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def refusal(decoder: DecoderProcess, data: bytes = b"x", max_seconds: float = 10.0) -> PredictionError:
+    with pytest.raises(PredictionError) as caught:
+        decoder.prepare(data, max_seconds)
+    return caught.value
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_it_answers_what_images_does(decoder_of):
+    decoder = decoder_of()
+    for data in (jpeg(), jpeg(3000, 1000), jpeg(1, 1)):
+        batch = np.asarray(decoder.prepare(data))
+        assert (batch.shape, batch.dtype) == ((1, 3, 224, 224), np.float32)
+        assert (batch == np.asarray(images.network_input(data))).all()
+
+
+def test_one_process_decodes_all_images(decoder_of):
+    decoder = decoder_of()
+    assert decoder.pid is None
+    decoder.prepare(jpeg())
+    pid = decoder.pid
+    refusal(decoder, b"no image")
+    decoder.prepare(jpeg())
+    assert pid not in (None, os.getpid())
+    assert decoder.pid == pid
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [(b"", "not_an_image"), (b"<html>", "not_an_image"), (jpeg()[:300], "image_broken")]
+)
+def test_a_refusal_comes_back_as_it_was_raised(decoder_of, data, code):
+    with pytest.raises(PredictionError) as caught:
+        images.network_input(data)
+    here, there = caught.value, refusal(decoder_of(), data)
+    assert there.code == here.code == code
+    assert (there.status, there.message) == (here.status, here.message)
+
+
+def test_a_large_body_goes_through(decoder_of):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
+    Image.fromarray(noise).save(file, "BMP")
+    assert len(file.getvalue()) > 8_000_000
+    assert abs(np.asarray(decoder_of().prepare(file.getvalue())).mean() - 127.5) < 1
+
+
+def test_a_decode_that_takes_too_long_is_given_up_and_its_process_ended(decoder_of):
+    def work(data: bytes) -> bytes:
+        if data == b"slow":
+            time.sleep(60)
+        return images.network_input(data).tobytes()
+
+    decoder = decoder_of(work)
+    decoder.prepare(jpeg())
+    pid, begun = decoder.pid, time.monotonic()
+    problem = refusal(decoder, b"slow", 0.3)
+    assert (problem.code, problem.status) == ("time_limit", 504)
+    assert time.monotonic() - begun < 5
+    assert not alive(pid)
+    decoder.prepare(jpeg())  # the next picture gets another process
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "code"),
+    [(signal.SIGSEGV, "image_broken"), (signal.SIGABRT, "image_broken"), (signal.SIGKILL, "image_too_large")],
+)
+def test_a_crash_is_the_images_fault_and_not_the_next_ones(decoder_of, signal_number, code):
+    def work(data: bytes) -> bytes:
+        if data == b"crash":
+            faulthandler.disable()  # pytest's would print a stack
+            os.kill(os.getpid(), signal_number)
+        return images.network_input(data).tobytes()
+
+    decoder = decoder_of(work)
+    problem = refusal(decoder, b"crash")
+    assert (problem.code, problem.status) == (code, 413 if code == "image_too_large" else 422)
+    assert len(decoder.prepare(jpeg()).tobytes()) == 4 * 3 * 224 * 224
+
+
+def test_a_process_that_died_between_two_images_is_replaced(decoder_of):
+    decoder = decoder_of()
+    decoder.prepare(jpeg())
+    os.kill(decoder.pid, signal.SIGKILL)  # no waiting: the parent may or may not know it yet
+    decoder.prepare(jpeg())
+
+
+def test_memory_is_limited(decoder_of):
+    decoder = decoder_of(lambda data: bytes(500 << 20)[:0], limit=200 << 20)
+    problem = refusal(decoder)
+    assert (problem.code, problem.status) == ("image_too_large", 413)
+
+
+@pytest.mark.parametrize(
+    ("environ", "megabytes"),
+    [
+        ({}, 1300),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}, 1319),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}, 64),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}, 64),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "10240"}, 9790),
+    ],
+)
+def test_the_limit_follows_lambdas_memory(environ, megabytes):
+    assert memory_limit(environ) == megabytes << 20
+
+
+def test_the_decoder_prints_nothing_and_writes_no_file(decoder_of, tmp_path, capfd):
+    def work(data: bytes) -> bytes:
+        os.write(1, b"to standard output")
+        os.write(2, b"to standard error")
+        try:
+            (tmp_path / "file").write_bytes(b"content")
+        except OSError:
+            raise error("image_broken", "no file was written") from None
+        return b""
+
+    assert refusal(decoder_of(work)).message == "no file was written"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "os._exit(0)", "sys.exit()"])
+def test_the_decoder_ends_with_its_parent(end):
+    script = f"""
+import os, sys, time
+sys.path.insert(0, {str(PREDICT)!r})
+from decoder import DecoderProcess
+decoder = DecoderProcess(lambda data: b"" if data else time.sleep(60))
+try:
+    decoder.prepare(b"x")
+except Exception:
+    pass
+print(decoder.pid, flush=True)
+{end}
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 5
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)

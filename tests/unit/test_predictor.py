@@ -1,0 +1,234 @@
+"""The C predict API through ctypes, held to what MXNet's Python API says."""
+
+import array
+import json
+import math
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from workshop import ROOT
+from workshop.resnet import resnet18
+
+import predictor
+from predictor import ModelError, Predictor, find_libmxnet, rank, thread_count
+
+
+def pictures(count: int = 1) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.uniform(0, 255, (1, 3, 224, 224)).astype(np.float32) for _ in range(count)]
+
+
+def by_module(module: mx.mod.Module, batch: np.ndarray) -> np.ndarray:
+    module.forward(mx.io.DataBatch([mx.nd.array(batch)]), is_train=False)
+    return module.get_outputs()[0].asnumpy()[0]
+
+
+@pytest.fixture
+def tiny(tiny_model):
+    with Predictor(tiny_model.symbol, tiny_model.params, tiny_model.labels) as loaded:
+        yield loaded
+
+
+def test_it_says_what_module_says(tiny, tiny_model):
+    outputs = [np.asarray(tiny.predict(picture)) for picture in pictures(3)]
+    for picture, output in zip(pictures(3), outputs, strict=True):
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, by_module(tiny_model.module, picture), rtol=1e-5, atol=1e-7)
+        assert math.isclose(output.sum(), 1, rel_tol=1e-5)
+    assert not np.allclose(outputs[0], outputs[1], rtol=1e-6, atol=0)  # the input does matter
+
+
+def test_the_real_architecture_says_what_module_says(tmp_path):
+    """The ResNet-18 of the lab, with random weights."""
+    mx.random.seed(1)
+    module = mx.mod.Module(resnet18(10))
+    module.bind([("data", (1, 3, 224, 224))], [("softmax_label", (1,))], for_training=False)
+    module.init_params(mx.init.Xavier(magnitude=2))
+    module.save_params(str(tmp_path / "params"))
+    params = (tmp_path / "params").read_bytes()
+    (picture,) = pictures()
+    with Predictor(resnet18(10).tojson().encode(), params, [str(index) for index in range(10)]) as loaded:
+        found = np.asarray(loaded.predict(picture))
+    np.testing.assert_allclose(found, by_module(module, picture), rtol=1e-4, atol=1e-6)
+
+
+def test_any_buffer_of_the_right_shape_is_taken(tiny):
+    (picture,) = pictures()
+    view = memoryview(picture.tobytes()).cast("f", (1, 3, 224, 224))
+    assert tiny.predict(view) == tiny.predict(picture)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.zeros((1, 3, 224, 224)),
+        np.zeros((1, 3, 224, 224), np.uint8),
+        np.zeros((3, 224, 224), np.float32),
+        np.zeros((2, 3, 224, 224), np.float32),
+        np.zeros((1, 224, 224, 3), np.float32),
+        np.zeros((1, 3, 224, 448), np.float32)[..., ::2],
+    ],
+)
+def test_another_shape_or_type_is_refused(tiny, batch):
+    with pytest.raises(ValueError, match="expected C-contiguous float32"):
+        tiny.predict(batch)
+
+
+def test_other_input_sizes(tiny_model):
+    with Predictor(tiny_model.symbol, tiny_model.params, tiny_model.labels, size=64) as small:
+        assert len(small.predict(np.zeros((1, 3, 64, 64), np.float32))) == 4
+
+
+@pytest.mark.parametrize(
+    ("symbol", "params", "labels"),
+    [
+        (b"", None, None),
+        (b"not json", None, None),
+        (b"{}", None, None),
+        (None, b"", None),
+        (None, b"\0" * 100, None),
+        (None, "truncated", None),
+        (None, None, ["one", "two"]),
+        (None, None, []),
+    ],
+)
+def test_files_that_do_not_fit_together_are_refused(tiny_model, symbol, params, labels):
+    if params == "truncated":
+        params = tiny_model.params[:-1000]
+    with pytest.raises(ModelError) as caught:
+        Predictor(
+            tiny_model.symbol if symbol is None else symbol,
+            tiny_model.params if params is None else params,
+            tiny_model.labels if labels is None else labels,
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_weight_of_another_shape_is_refused(tiny_model):
+    symbol = json.loads(tiny_model.symbol)
+    (node,) = [node for node in symbol["nodes"] if node["name"] == "conv0"]
+    node["attrs"]["num_filter"] = "8"
+    with pytest.raises(ModelError):
+        Predictor(json.dumps(symbol).encode(), tiny_model.params, tiny_model.labels)
+
+
+def test_float16_weights_are_refused(tiny_model, tmp_path):
+    file = str(tmp_path / "half.params")
+    (tmp_path / "whole.params").write_bytes(tiny_model.params)
+    weights = mx.nd.load(str(tmp_path / "whole.params"))
+    mx.nd.save(file, {name: value.astype("float16") for name, value in weights.items()})
+    with pytest.raises(ModelError), Predictor(tiny_model.symbol, Path(file).read_bytes(), tiny_model.labels) as loaded:
+        loaded.predict(pictures()[0])
+
+
+def test_a_closed_predictor_says_so(tiny):
+    tiny.close()
+    tiny.close()
+    with pytest.raises(ValueError, match="closed"):
+        tiny.predict(pictures()[0])
+
+
+def test_two_predictors_do_not_disturb_each_other(tiny_model):
+    first, second = pictures(2)
+    with (
+        Predictor(tiny_model.symbol, tiny_model.params, tiny_model.labels) as one,
+        Predictor(tiny_model.symbol, tiny_model.params, tiny_model.labels) as other,
+    ):
+        expected = one.predict(first), one.predict(second)
+        assert (other.predict(first), other.predict(second)) == expected
+
+
+def test_threads_may_share_a_predictor(tiny):
+    batches = pictures(4)
+    expected = [tiny.predict(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(tiny.predict, batches * 10)) == expected * 10
+
+
+def test_loading_and_closing_again_and_again_keeps_memory_flat(tiny_model):
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    def once():
+        with Predictor(tiny_model.symbol, tiny_model.params, tiny_model.labels) as loaded:
+            loaded.predict(pictures()[0])
+
+    for _ in range(5):
+        once()
+    before = resident()
+    for _ in range(30):
+        once()
+    assert resident() - before < 20_000_000
+
+
+def test_importing_loads_no_library():
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'lambda_src/predict')!r}); import predictor; "
+        "assert 'libmxnet' not in open('/proc/self/maps').read() and 'mxnet' not in sys.modules; "
+        "print(predictor.find_libmxnet()); assert 'mxnet' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).name == "libmxnet.so"
+
+
+def test_the_artifacts_own_library_comes_first(tmp_path, monkeypatch):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libmxnet.so").touch()
+    monkeypatch.setattr(predictor, "__file__", str(tmp_path / "predictor.py"))
+    assert find_libmxnet() == tmp_path / "lib" / "libmxnet.so"
+
+
+def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(predictor, "__file__", str(tmp_path / "predictor.py"))
+    monkeypatch.setattr(predictor.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match="mxnet 1.9.1"):
+        find_libmxnet()
+
+
+@pytest.mark.parametrize(
+    ("environ", "threads"),
+    [
+        ({}, None),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}, 1),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}, 1),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008"}, 2),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "10240"}, 6),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "many"}, None),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3538", "OMP_NUM_THREADS": "1"}, None),
+    ],
+)
+def test_one_thread_per_vcpu(environ, threads):
+    assert thread_count(environ) == threads
+
+
+LABELS = ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "top", "expected"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], 2, ["d", "c"]),
+        ([0.4, 0.1, 0.1, 0.4], 4, ["a", "d", "b", "c"]),
+        ([0.1, 0.2, 0.3, 0.4], 20, ["d", "c", "b", "a"]),
+        (np.float32([1, 0, 0, 0]), 1, ["a"]),
+        (array.array("f", [0, 1, 0, 0]), 1, ["b"]),
+    ],
+)
+def test_the_most_probable_come_first(probabilities, top, expected):
+    ranked = rank(probabilities, LABELS, top)
+    assert [entry["class"] for entry in ranked] == expected
+    assert all(type(entry["probability"]) is float for entry in ranked)
+    json.dumps(ranked)
+
+
+@pytest.mark.parametrize("probabilities", [[], [1.0], [0.5, math.nan, 0.2, 0.3], [math.inf, 0, 0, 0]])
+def test_what_are_no_probabilities_is_refused(probabilities):
+    with pytest.raises(ValueError, match="probabilit"):
+        rank(probabilities, LABELS, 1)

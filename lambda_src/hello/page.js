@@ -264,7 +264,8 @@
       image.hidden = true;
       $("caption").textContent = `${request.name ?? request.url} (this browser cannot show it)`;
     };
-    image.src = pictureUrl ?? request.url;
+    if (pictureUrl || /^https?:/i.test(request.url)) image.src = pictureUrl ?? request.url;
+    else image.onerror();
   }
 
   function showProblem(problem) {

@@ -69,12 +69,23 @@ def practice_model():
 
 
 @pytest.fixture
-def page_url(practice_model, pictures, monkeypatch) -> Iterator[str]:
+def received() -> list[dict]:
+    """The events that Predict was invoked with, oldest first."""
+    return []
+
+
+@pytest.fixture
+def page_url(practice_model, pictures, received, monkeypatch) -> Iterator[str]:
     """The front page of an API whose two functions run in this process."""
     function = load("predict", "lambda_function")
     monkeypatch.setattr(function, "_model", practice_model)
     monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", pictures.removeprefix("http://"))
-    with serve(load("hello", "index").handler, function.lambda_handler) as address:
+
+    def predict(event, context):
+        received.append(event)
+        return function.lambda_handler(event, context)
+
+    with serve(load("hello", "index").handler, predict) as address:
         yield address
 
 

@@ -101,29 +101,29 @@ def noise(height: int, width: int, suffix: str) -> bytes:
 # Ways in
 
 
-def test_each_sample_is_recognised(page):
+def test_each_sample_looks_to_the_network_as_in_full_size(page, practice_model):
+    images, predictor = load("predict", "images"), load("predict", "predictor")
     names = [button.get_attribute("data-name") for button in page.locator(".samples button").all()]
     assert sorted(names) == sorted(SAMPLES)
-    labels = load("predict", "lambda_function")._model.labels
     for name in names:
+        probabilities = practice_model.predictor.predict(images.network_input(sample_path(name).read_bytes()))
+        (first,) = predictor.rank(probabilities, practice_model.labels, 1)
         with page.expect_response("**/predict?*") as response:
             page.locator(f"[data-name={name}]").click()
-        first = response.value.json()["predictions"][0]["class"]
-        assert first in labels
-        assert SAMPLES[name] is None or first.startswith(SAMPLES[name]), f"{name}: {first}"
-        assert best(page) in first
+        assert response.value.json()["predictions"][0]["class"] == first["class"]
+        assert best(page) in first["class"]
         assert page.locator(f"[data-name={name}]").get_attribute("aria-pressed") == "true"
     assert page.locator("#bars li").count() == 5
     assert page.locator("#history").is_visible()
 
 
-def test_file_is_chosen_and_sent_as_it_is(page):
+def test_file_is_chosen_and_sent_as_it_is(page, received):
     with page.expect_request("**/predict?*") as request:
         page.set_input_files("#file", sample_path("golf_ball"))
     assert request.value.method == "POST"
     assert request.value.headers["content-type"] == "image/jpeg"
-    assert request.value.post_data_buffer == sample_path("golf_ball").read_bytes()
     assert best(page) == "golf ball"
+    assert base64.b64decode(received[-1]["body"]) == sample_path("golf_ball").read_bytes()
     assert page.locator("#caption").text_content() == "golf_ball.jpg"
     assert page.evaluate("document.querySelector('#picture').naturalWidth") == 500
 
@@ -159,16 +159,16 @@ def test_address_without_a_scheme_means_https(page):
     assert "url=https%3A%2F%2Fexample.org%3A8443%2Fcat.jpg" in request.value.url
 
 
-def test_large_picture_is_made_smaller_first(page):
+def test_large_picture_is_made_smaller_first(page, received):
     data = noise(1500, 2400, ".png")
     assert len(data) > 6_291_456  # more than Lambda takes
     with page.expect_request("**/predict?*") as request:
         page.set_input_files("#file", {"name": "big.png", "mimeType": "image/png", "buffer": data})
-    sent = request.value.post_data_buffer
     assert request.value.headers["content-type"] == "image/jpeg"
+    best(page)
+    sent = base64.b64decode(received[-1]["body"])
     assert len(sent) <= 4_000_000
     assert cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_COLOR).shape[:2] == (1000, 1600)
-    best(page)
     assert "1600 × 1000 pixels" in page.locator("#note").inner_text()
 
 
@@ -247,22 +247,25 @@ def test_answer_s_text_is_never_markup(page):
     assert best(page) == "<img src=x onerror=alert(1)>"
 
 
-def test_policy_stops_foreign_script(open_page):
-    page = open_page()
+def test_policy_stops_foreign_script(chromium, page_url):
+    page = chromium.new_page()
+    page.goto(page_url)
     page.evaluate(
         """() => {
             window.blocked = new Promise((done) => {
                 document.addEventListener("securitypolicyviolation", (event) => done(event.effectiveDirective));
             });
             const image = new Image();
-            image.setAttribute("onerror", "window.ran = true");
-            image.src = "data:,";
-            document.body.append(image);
+            try {
+                image.setAttribute("onerror", "window.ran = true");
+                image.src = "data:,";
+                document.body.append(image);
+            } catch { /* trusted types refuse it earlier still */ }
         }"""
     )
     assert page.evaluate("window.blocked").startswith(("script-src", "require-trusted-types-for"))
     assert page.evaluate("window.ran") is None
-    page.context.close()
+    page.close()
 
 
 @pytest.mark.parametrize("way", ["sample", "file", "address"])
@@ -300,7 +303,7 @@ def test_curl_line_is_copied(open_page, page_url):
 
 def test_curl_line_is_selected_where_copying_is_denied(page):
     answer_with(page, ANSWER)
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('denied'))")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('denied')); }")
     page.locator("[data-name=golf_ball]").click()
     best(page)
     page.get_by_text("The same from a terminal").click()
@@ -334,7 +337,7 @@ def test_empty_address(page):
 @pytest.mark.parametrize(
     ("address", "title"),
     [
-        ("http://127.0.0.1:9/x.jpg", "This address is not on the public Internet"),
+        ("http://127.0.0.1:8080/x.jpg", "This address is not on the public Internet"),
         ("http://[::1]/x.jpg", "This address is not on the public Internet"),
         ("file:///etc/passwd", "This address is not one to fetch from"),
         ("{pictures}/none.jpg", "The picture’s host did not hand it out"),
@@ -441,7 +444,7 @@ def test_endpoint_never_answers(page):
 
 def test_keyboard_alone_is_enough(page, pictures):
     order = []
-    for _ in range(5 + len(SAMPLES)):
+    for _ in range(4 + len(SAMPLES)):
         page.keyboard.press("Tab")
         order.append(
             page.evaluate("(({ dataset, id, className }) => dataset.name || id || className)(document.activeElement)")
@@ -474,6 +477,7 @@ STATES = {
     "result": ANSWER | {"cold_start": True},
     "problem": {"error": {"code": "throttled", "message": "wait"}},
 }
+AXE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -561,7 +565,7 @@ def test_screenshot(open_page, screenshots, name, settings):
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0); document.activeElement.blur()")
     path = screenshots(name)
-    page.screenshot(path=path, full_page=True)
+    page.screenshot(path=path, full_page=True, scale="css")
     assert cv2.imread(str(path)).std() > 5  # something is on it
 
 

@@ -1,0 +1,73 @@
+"""Try your own picture: the plain call, and the panel's three ways in."""
+
+from datetime import UTC, datetime
+
+import matplotlib
+import numpy as np
+import pytest
+
+from workshop import widget
+from workshop.samples import sample_path
+
+matplotlib.use("agg")
+LABELS = ["n03445777 golf ball", "n03888257 parachute, chute", "n03028079 church, church building"]
+
+
+def predict(batch):
+    """Class 0 grows with how bright the middle of the picture is."""
+    light = np.asarray(batch)[:, :, 80:144, 80:144].mean(axis=(1, 2, 3)) / 256
+    return np.stack([light, (1 - light) * 0.75, (1 - light) * 0.25], axis=1)
+
+
+@pytest.fixture
+def asks():
+    return widget.ask_model(predict, LABELS), widget.heat_of(predict)
+
+
+def children(panel):
+    (upload, address, sample), message, drawing = panel.children[0].children, *panel.children[1:]
+    return upload, address, sample, message, drawing
+
+
+def test_plain_call_draws_and_returns_the_classes(asks):
+    ranked = widget.show_prediction("golf_ball", *asks)
+    assert [entry["class"] for entry in ranked] != []
+    assert sum(entry["probability"] for entry in ranked) == pytest.approx(1)
+
+
+def test_heat_map_is_hot_where_the_class_comes_from(asks):
+    picture = asks[1](sample_path("golf_ball").read_bytes()).astype(int)
+    assert picture.shape == (224, 224, 3)
+    colour = np.abs(picture - picture.mean(axis=2, keepdims=True)).sum(axis=2)
+    assert colour[96:128, 96:128].mean() > colour[:24, :24].mean()
+
+
+def test_picture_by_path_bytes_and_name_is_the_same():
+    path = sample_path("golf_ball")
+    assert widget.read_picture(path) == widget.read_picture("golf_ball") == widget.read_picture(path.read_bytes())
+
+
+def test_sample_and_upload_are_drawn(asks):
+    panel = widget.panel(*asks)
+    upload, _, sample, message, drawing = children(panel)
+    sample.value = "church"
+    first = bytes(drawing.value)
+    assert first.startswith(b"\x89PNG") and message.value == ""
+    content = memoryview(sample_path("golf_ball").read_bytes())
+    file = {"name": "a.jpg", "type": "image/jpeg", "size": len(content), "content": content}
+    upload.value = (file | {"last_modified": datetime.now(UTC)},)
+    assert bytes(drawing.value).startswith(b"\x89PNG") and bytes(drawing.value) != first
+
+
+def test_errors_are_words_and_never_markup(asks):
+    _, address, _, message, drawing = children(widget.panel(*asks))
+    address.value = "http://127.0.0.1/x.jpg"
+    assert "not a public address" in message.value
+    assert drawing.layout.display == "none"
+    address.value = "http://<b>/"
+    assert "<b>" not in message.value
+
+
+def test_unknown_sample_says_which_there_are():
+    with pytest.raises(KeyError, match="golf_ball"):
+        widget.read_picture("elephant")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .drawing import Camera, Canvas, blur, box_points, curve, ellipse_points, mix, noise, smoothstep
-from .nature import ground, leaves, sky, tree
+from .nature import ground, sky, tree
 
 
 def gas_pump(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -262,42 +262,25 @@ def _solid_disc(radius, scale, shade) -> Canvas:
 
 
 def chain_saw(canvas: Canvas, rng: np.random.Generator) -> None:
-    """An orange chain saw that lies across a log in the woods."""
+    """An orange chain saw on the concrete floor of a workshop, seen from above, with some sawdust."""
     shape = canvas.pixels.shape[:2]
     x, y = canvas.grid()
-    canvas.fill(mix((0.66, 0.72, 0.52), (0.34, 0.40, 0.22), np.broadcast_to(smoothstep(0, 190, y), shape)))
-    woods = canvas.layer()
-    for left in range(-30, 540, 60):
-        leaves(woods, rng, (left, 60 + 50 * rng.random()), (70, 75), (0.30, 0.40, 0.16), 300, 6)
-    for left, wide in ((28, 20), (120, 13), (206, 24), (318, 14), (404, 26), (470, 14)):
-        woods.shaded(box_points(left, -5, left + wide, 230), (0.27, 0.22, 0.17), 1.3 - 0.9 * (x - left) / wide)
-    canvas.put(woods.blurred(4))
-    ground(canvas, rng, 215, (0.36, 0.30, 0.19), (0.46, 0.37, 0.24), 0.16, 0.10)
-    chips = rng.uniform((-10, 235), (510, 380), (1500, 2))
-    for (cx, cy), angle, tone in zip(chips, rng.uniform(0, np.pi, 1500), rng.uniform(0.55, 1.1, 1500), strict=True):
-        size = 1.2 + 3.4 * (cy - 225) / 150
-        c, s = size * np.cos(angle), size * np.sin(angle) * 0.6
-        chip = np.add([(c, s), (-0.4 * s, 0.4 * c), (-c, -s), (0.4 * s, -0.4 * c)], (cx, cy))
-        canvas.polygon(chip, np.clip(np.array((0.82, 0.66, 0.42)) * tone, 0, 1))
-
-    log = np.concatenate([[(-10, 248), (420, 262)], ellipse_points((420, 304), (22, 42), 0, -90, 90, 30), [(-10, 352)]])
-    canvas.shadow(np.add(log, (4, 14)), 8, 0.7)
-    bark = noise(rng, shape, (40, 9), 5, 0.8)
-    ridge = noise(rng, shape, (60, 6), 3, 0.7)
-    round_light = 0.50 + 0.62 * np.exp(-(((y - 276 - 0.02 * x) / 26) ** 2)) - 0.003 * (y - 250)
-    bark_light = round_light * (1 + 0.16 * bark + 0.20 * ridge)
-    canvas.shaded(log, (0.50, 0.39, 0.28), np.clip(bark_light, 0.12, 2))
-    far = np.hypot((x - 420) / 22, (y - 304) / 42)
-    rings = 1 + 0.10 * np.sin(far * 42 + 0.8 * bark) + 0.03 * bark
-    canvas.shaded(ellipse_points((420, 304), (22, 42)), (0.42, 0.30, 0.19), 1.0)
-    canvas.shaded(ellipse_points((420, 304), (19.5, 38)), (0.86, 0.69, 0.45), rings * (1.02 - 0.15 * far))
+    light = 1.06 - 0.22 * np.hypot((x - 150) / 500, (y - 90) / 375)
+    texture = 1 + 0.05 * noise(rng, shape, (90, 120), 4, 0.7) + 0.03 * noise(rng, shape, (3, 4), 4)
+    canvas.fill(np.array((0.63, 0.61, 0.58), np.float32) * (light * texture)[..., None])
+    chips = rng.normal((330, 250), (110, 70), (260, 2))
+    for middle, angle, tone in zip(chips, rng.uniform(0, np.pi, 260), rng.uniform(0.6, 1.1, 260), strict=True):
+        c, s = 2.4 * np.cos(angle), 2.4 * np.sin(angle)
+        chip = np.add([(c, s), (-0.4 * s, 0.4 * c), (-c, -s), (0.4 * s, -0.4 * c)], middle)
+        canvas.polygon(chip + 1.0, (0.30, 0.28, 0.25), 0.6)
+        canvas.polygon(chip, np.clip(np.array((0.84, 0.70, 0.48)) * tone, 0, 1))
     _saw(canvas, rng)
 
 
 def _saw(canvas: Canvas, rng) -> None:
     """The saw, drawn upright and then turned by a few degrees."""
     shape = canvas.pixels.shape[:2]
-    tilt, pivot = np.radians(-9), np.array((182, 232))
+    tilt, pivot = np.radians(-27), np.array((176, 258))
     c, s = np.cos(tilt), np.sin(tilt)
 
     def at(points):

@@ -103,7 +103,8 @@ def predict_from_url() -> Response:
     parameters = _query({"url", "top"})
     if "url" not in parameters:
         raise error("parameter_missing", "the parameter url is missing: GET /predict?url=<address of an image>&top=5")
-    return _answer(record, _fetched(record, parameters["url"]), _top(parameters.get("top")))
+    top = _top(parameters.get("top"))
+    return _answer(record, _fetched(record, parameters["url"]), top)
 
 
 @app.post("/predict")

@@ -1,0 +1,133 @@
+"""The deployed function over HTTP, in a project of its own beside the notebooks' one."""
+
+import json
+import time
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from workshop import ROOT, build, client, models, stacks
+from workshop.lab import connect
+from workshop.samples import SAMPLES, sample_path
+
+PROJECT = "e2e-tests"
+KNOWN = [name for name, wnid in SAMPLES.items() if wnid]
+GRANT = "read-model-store"
+
+
+def grant(lab):
+    """What notebook 03 leaves the function's role with."""
+    bucket = f"arn:aws:s3:::{lab.model_bucket}"
+    statements = [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{bucket}/*"},
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket},
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    lab.client("iam").put_role_policy(RoleName=lab.lambda_role, PolicyName=GRANT, PolicyDocument=document)
+
+
+@pytest.fixture(scope="module")
+def lab(emulator_url, tmp_path_factory):
+    """A lab whose function is built, deployed, granted its store and given the practice model."""
+    lab = connect("local", "us-east-1", PROJECT)
+    cloudformation = lab.client("cloudformation")
+    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", {"ProjectId": PROJECT},
+                  capabilities=("CAPABILITY_NAMED_IAM",))
+    environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
+    for phase in build.PHASES:
+        build.run_phase(phase, environment)
+    parameters = {"ProjectId": PROJECT, "AllowedPrivateHosts": urlsplit(emulator_url).netloc, "Emulator": "true"}
+    stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", parameters,
+                  lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))
+    grant(lab)
+    files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
+    for file in (files.symbol, files.params, files.synset, files.manifest):
+        lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/practice/{file.name}")
+    return lab
+
+
+@pytest.fixture(scope="module")
+def url(lab):
+    return client.predict_url(lab)
+
+
+def post(url, body, content_type="image/jpeg", **query):
+    return requests.post(url, body, params=query, headers={"Content-Type": content_type}, timeout=60)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_each_sample_has_the_right_class_first(url, name):
+    answer = post(url, sample_path(name).read_bytes())
+    assert answer.status_code == 200, answer.text
+    best = answer.json()["predictions"][0]
+    assert best["class"].startswith(SAMPLES[name]), best
+
+
+def test_by_url_and_by_body_are_the_same_prediction(lab, url):
+    with client.lent_sample(lab, "golf_ball") as picture:
+        by_url = requests.get(url, params={"url": picture, "top": 3}, timeout=60)
+        by_json = requests.post(url, json={"url": picture, "top": 3}, timeout=60)
+    by_body = post(url, sample_path("golf_ball").read_bytes(), top=3)
+    assert [answer.status_code for answer in (by_url, by_json, by_body)] == [200] * 3, by_url.text
+    predictions = [answer.json()["predictions"] for answer in (by_url, by_json, by_body)]
+    assert predictions[0] == predictions[1] == predictions[2]
+    assert len(predictions[0]) == 3
+
+
+def test_the_answer_names_the_model_and_its_times(url):
+    answer = post(url, sample_path("church").read_bytes()).json()
+    assert answer["model"]["name"] == "practice" and len(answer["model"]["sha256"]) == 64
+    assert set(answer["timings_ms"]) == {"fetch", "decode", "predict"}
+    probabilities = [item["probability"] for item in answer["predictions"]]
+    assert probabilities == sorted(probabilities, reverse=True) and 0 < sum(probabilities) <= 1.0001
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "status", "code"),
+    [
+        ("GET", "predict", {}, 400, "parameter_missing"),
+        ("GET", "predict", {"url": "http://169.254.169.254/latest/meta-data/"}, 400, "address_not_public"),
+        ("GET", "predict", {"url": "http://127.0.0.1:9001/2018-06-01/runtime"}, 400, "address_not_public"),
+        ("GET", "predict", {"url": "file:///proc/self/environ"}, 400, "url_malformed"),
+        ("GET", "predict", {"url": "http://example.com/", "top": "21"}, 400, "parameter_malformed"),
+        ("DELETE", "predict", {}, 405, "method_not_allowed"),
+        ("GET", "nothing/here", {}, 404, "path_not_found"),
+    ],
+)
+def test_what_the_endpoint_refuses(lab, method, path, query, status, code):
+    answer = requests.request(method, client.hello_url(lab) + path, params=query, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers["Content-Type"].startswith("application/json")
+
+
+def test_bytes_that_are_no_image_are_refused(url):
+    answer = post(url, b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "not_an_image")
+
+
+def test_each_request_leaves_one_log_line_without_the_signature(lab, url):
+    since = time.time()
+    with client.lent_sample(lab, "golf_ball") as picture:
+        assert requests.get(url, params={"url": picture}, timeout=60).status_code == 200
+    (line,) = [line for line in client.request_log(lab, since) if line["source"] == "url"]
+    assert line["status"] == 200 and line["ms"]["total"] > 0
+    assert "Signature" not in json.dumps(line)
+
+
+def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(lab, url):
+    iam, s3 = lab.client("iam"), lab.client("s3")
+    picture = sample_path("golf_ball").read_bytes()
+    bucket_policy = s3.get_bucket_policy(Bucket=lab.model_bucket)["Policy"]
+    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=GRANT)
+    s3.delete_bucket_policy(Bucket=lab.model_bucket)
+    try:
+        client.force_cold_start(lab)
+        refused = post(url, picture)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_store_denied")
+        assert "s3:GetObject" in refused.json()["error"]["message"]
+        s3.put_bucket_policy(Bucket=lab.model_bucket, Policy=bucket_policy)
+        assert post(url, picture).status_code == 200, "either grant is enough within one account"
+    finally:
+        grant(lab)
+        s3.put_bucket_policy(Bucket=lab.model_bucket, Policy=bucket_policy)

@@ -1,0 +1,102 @@
+"""The artifact as it would go to Lambda: assembled, proved, and held to what the workbook predicts."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import assemble
+import images
+import numpy as np
+import prove
+import pytest
+from predictor import Predictor
+
+from workshop import models
+from workshop.samples import SAMPLES, sample_path
+
+PREDICT_ALONE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import images, predictor
+folder = sys.argv[2]
+read = lambda name: open(f"{folder}/{name}", "rb").read()
+labels = read("resnet-18-synset.txt").decode().splitlines()
+network = predictor.Predictor(read("resnet-18-symbol.json"), read("resnet-18-0000.params"), labels)
+pictures = [open(path, "rb").read() for path in sys.argv[3:]]
+print(json.dumps([list(network.predict(images.prepare(images.decode(picture)))) for picture in pictures]))
+"""
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("artifact") / "Predict"
+    assemble.assemble(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def practice(tmp_path_factory):
+    return models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
+
+
+@pytest.fixture
+def copy(artifact, tmp_path):
+    """A copy to damage, of links where a file is not touched."""
+    folder = tmp_path / "copy"
+    shutil.copytree(artifact, folder, copy_function=os.link)
+    return folder
+
+
+def test_the_artifact_is_proved(artifact):
+    assert prove.prove(artifact) == []
+
+
+def test_a_missing_library_is_found(copy):
+    (copy / "lib" / "libquadmath.so.0").unlink()
+    (finding,) = prove.library_findings(copy)
+    assert finding.startswith("lib/libgfortran.so.3: needs libquadmath.so.0")
+
+
+def test_a_newer_symbol_than_the_runtimes_is_found(artifact, monkeypatch):
+    assert prove.symbol_findings(artifact) == []
+    monkeypatch.setitem(prove.NEWEST_SYMBOLS, "GLIBC", (2, 10))
+    assert any("lib/libmxnet.so: libc.so.6 GLIBC_2.14" in finding for finding in prove.symbol_findings(artifact))
+
+
+def test_an_artifact_too_large_is_found(artifact, monkeypatch):
+    monkeypatch.setattr(prove, "UNZIPPED_LIMIT", prove.size(artifact) + prove.HEADROOM - 1)
+    (finding,) = prove.size_findings(artifact)
+    assert f"{prove.HEADROOM:,}" in finding
+
+
+def test_a_module_that_does_not_import_is_found(copy):
+    (copy / "images.py").unlink()
+    (copy / "__pycache__" / "images.cpython-311.pyc").unlink()
+    (copy / "images.py").write_text("import numpy\n")
+    (finding,) = prove.run_findings(copy)
+    assert "No module named 'numpy'" in finding
+
+
+def test_an_empty_folder_is_no_artifact(tmp_path):
+    (finding,) = prove.prove(tmp_path)
+    assert "sam build" in finding
+
+
+def test_every_module_comes_with_bytecode_that_ignores_times(artifact):
+    caches = [artifact / "__pycache__" / f"{module.stem}.cpython-311.pyc" for module in artifact.glob("*.py")]
+    assert len(caches) >= 7
+    flags = {int.from_bytes(cache.read_bytes()[4:8], "little") for cache in caches}
+    assert flags == {0b01}  # by hash, not checked: https://peps.python.org/pep-0552/
+
+
+def test_the_artifact_predicts_what_the_workbook_predicts(artifact, practice):
+    pictures = [str(sample_path(name)) for name in SAMPLES]
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", PREDICT_ALONE, str(artifact), str(practice.folder), *pictures],
+                          capture_output=True, text=True, check=False,
+                          env={"OMP_NUM_THREADS": "1", "MXNET_SUBGRAPH_VERBOSE": "0", "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stderr
+    network = Predictor(practice.symbol.read_bytes(), practice.params.read_bytes(), practice.labels)
+    here = [network.predict(images.prepare(images.decode(sample_path(name).read_bytes()))) for name in SAMPLES]
+    np.testing.assert_allclose(json.loads(done.stdout), np.asarray(here), atol=1e-4)

@@ -16,11 +16,11 @@ from gateway import ROOT
 from playwright.sync_api import TimeoutError as TimedOut
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+JUPYTER = ROOT / "scripts" / "jupyter"  # what `make lab` uses: settings, and a workspace with the contents at the side
 SECONDS = 420  # for one notebook; the longest builds the package and deploys it
 SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},  # nothing is written into the checkout
     "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, those out of sight too
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
 
@@ -50,11 +50,14 @@ def jupyterlab(emulator_url, tmp_path_factory) -> Iterator[str]:
     ]
     env = os.environ | {
         "AWS_ENDPOINT_URL": emulator_url,
+        "JUPYTER_CONFIG_PATH": str(JUPYTER),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"),
     }
+    workspace = [sys.executable, "-m", "jupyter", "lab", "workspaces", "import", JUPYTER / "lab.jupyterlab-workspace"]
+    subprocess.run(workspace, env=env, check=True, capture_output=True, timeout=120)
     log = folder / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=env, cwd=ROOT / "notebooks", stdout=output, stderr=subprocess.STDOUT)
@@ -94,17 +97,20 @@ def test_run_all_shows_no_error(chromium, jupyterlab, screenshots, notebook):
     page = context.new_page()
     page.set_default_timeout(60_000)
     try:
-        page.goto(f"{jupyterlab}/lab/tree/{notebook.name}?reset")
+        page.goto(f"{jupyterlab}/lab/tree/{notebook.name}")
         panel = page.locator(".jp-NotebookPanel:visible")
         panel.locator(".jp-CodeCell").first.wait_for()
         panel.locator(".jp-KernelName").filter(has_text="Python 3").wait_for()
         assert page.locator(".jp-Dialog").count() == 0, page.locator(".jp-Dialog").inner_text()  # nothing to choose
         panel.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        page.locator(".jp-TableOfContents").get_by_text("Check", exact=True).wait_for()
+        assert page.locator(".Toastify__toast").count() == 0  # no news to agree to
         run_all(page)
         path = screenshots(f"lab-{notebook.stem}")
         panel.locator(".jp-Notebook").evaluate(
             "(element) => element.closest('.jp-WindowedPanel-outer')?.scrollTo(0, 0)"
         )
+        page.wait_for_timeout(500)  # the scrolling is animated
         page.screenshot(path=path)
         errors = panel.locator("[data-mime-type='application/vnd.jupyter.error']")
         assert errors.count() == 0, errors.first.inner_text()

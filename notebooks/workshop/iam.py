@@ -216,11 +216,11 @@ def probe(lab) -> Iterator[Probe]:
 
 def probes(lab) -> tuple[list[str], list[str]]:
     """Names of the probe roles and probe buckets that exist: none, but while a `with` block runs."""
-    prefix = f"{lab.project_id}-probe-"
+    ours = re.compile(rf"{re.escape(lab.project_id)}-probe-[0-9a-f]{{8}}(-store|-other)?")
     pages = lab.client("iam").get_paginator("list_roles").paginate()
-    roles = [role["RoleName"] for page in pages for role in page["Roles"] if role["RoleName"].startswith(prefix)]
+    roles = [role["RoleName"] for page in pages for role in page["Roles"] if ours.fullmatch(role["RoleName"])]
     buckets = [bucket["Name"] for bucket in lab.client("s3").list_buckets()["Buckets"]]
-    return roles, [bucket for bucket in buckets if bucket.startswith(prefix)]
+    return roles, [bucket for bucket in buckets if ours.fullmatch(bucket)]
 
 
 def delete_probes(lab) -> None:

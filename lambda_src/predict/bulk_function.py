@@ -1,4 +1,4 @@
-"""Score a whole prefix of an S3 bucket: the worker of the state machine `<project>-bulk`, from the same artifact as Predict.
+"""Score a whole prefix of an S3 bucket: the worker of the state machine `<project>-bulk`, in Predict's artifact.
 
 Step Functions' Distributed Map lists the images and hands them out; this function does the two steps that are left:
 

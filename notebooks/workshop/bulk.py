@@ -98,7 +98,8 @@ def start(lab: Lab, job: str, top: int = 5) -> str:
     """Start scoring `images/<job>/` into `results/<job>/`; returns the execution's ARN. The same job goes on."""
     machine = lab.outputs(lab.app_stack)["BulkMachine"]
     request = {"images": f"images/{job}/", "results": f"results/{job}/", "top": top}
-    return lab.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(request))["executionArn"]
+    states = lab.client("stepfunctions")
+    return states.start_execution(stateMachineArn=machine, input=json.dumps(request))["executionArn"]
 
 
 def stop(lab: Lab, execution: str) -> None:

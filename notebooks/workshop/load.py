@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -60,9 +61,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """A finished run. `answers`: one for each picture that was sent, in order. `elapsed`: seconds."""
+    """A finished run. `answers`: one for each picture sent, in order. `elapsed`: seconds; `started`: Unix time."""
 
     clients: int
+    started: float
     elapsed: float
     answers: list[Answer]
     tries: list[Try]
@@ -96,7 +98,8 @@ def run(
 
     `count` requests (default: each picture once) take the pictures in turn. After `max_seconds` no new picture is
     begun; those under way are finished, and those never begun have no answer in the result. `retry`: whether throttled
-    requests and lost connections are sent again, until `max_seconds` have passed. `progress(1)` is called for each answer.
+    requests and lost connections are sent again, until `max_seconds` have passed. `progress(1)` is called for each
+    answer.
     Works in a notebook, too, where an event loop runs already. Raises ValueError for impossible numbers.
     """
     if clients < 1 or not pictures or (count is not None and count < 1) or max_seconds <= 0:
@@ -128,7 +131,7 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     # No proxy of the environment's: the emulator is on this machine, and a proxy would be what is measured.
     async with httpx.AsyncClient(limits=limits, timeout=request_timeout, trust_env=False) as http:
-        begun = time.perf_counter()
+        started, begun = time.time(), time.perf_counter()
 
         async def send(number: int) -> Answer:
             content = pictures[number % len(pictures)]
@@ -165,7 +168,7 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
             for _ in range(clients):
                 group.create_task(client())
         elapsed = time.perf_counter() - begun
-    return Load(clients, elapsed, [answers[number] for number in sorted(answers)], tries)
+    return Load(clients, started, elapsed, [answers[number] for number in sorted(answers)], tries)
 
 
 def _json(response: httpx.Response) -> dict | None:
@@ -187,11 +190,23 @@ def _code(body: dict | None) -> str:
 
 
 def cold_and_warm(load: Load, log: Sequence[dict]) -> tuple[list[Try], list[Try]]:
-    """Tell the tries that started an environment from the others, by the function's own log.
+    """Tell the tries that started an environment from the other answered ones, by the function's own log.
 
-    `log`: lines as `client.request_log` returns them, with `api_request_id` and Powertools' `cold_start`. A try without
-    a line (CloudWatch is late, or the function was not reached) is in neither list.
+    `log`: lines as `client.request_log` returns them, with `api_request_id`, Powertools' `cold_start` and `timestamp`.
+    A line belongs to the try with its id; where the ids differ (the emulator numbers its answers anew), to the one of
+    those under way when it was written that ended next.
     """
-    cold = {line["api_request_id"]: bool(line.get("cold_start")) for line in log if line.get("api_request_id")}
-    answered = [one for one in load.tries if one.status == 200 and one.request_id in cold]
-    return [one for one in answered if cold[one.request_id]], [one for one in answered if not cold[one.request_id]]
+    answered = [one for one in load.tries if one.status == 200]
+    by_id = {one.request_id: one for one in answered}
+    cold: dict[int, Try] = {}
+    for line in log:
+        if not line.get("cold_start"):
+            continue
+        one = by_id.get(line.get("api_request_id"))
+        if one is None and "timestamp" in line:
+            at = datetime.strptime(line["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z").timestamp() - load.started
+            during = [each for each in answered if id(each) not in cold and each.began <= at <= each.began + each.seconds]
+            one = min(during, key=lambda each: each.began + each.seconds - at, default=None)
+        if one is not None:
+            cold[id(one)] = one
+    return list(cold.values()), [one for one in answered if id(one) not in cold]

@@ -208,7 +208,7 @@ class Run:
     """What a simulated run came to. Arrays over requests, in order of arrival, then samples over time.
 
     `arrived`: seconds. `outcome`: OK, THROTTLED_BY_API or THROTTLED_BY_LAMBDA. `seconds`: from request to answer, 0
-    where refused. `cold`: whether it started an environment. `at`, `environments`, `running`: what was there at each sample.
+    where refused. `cold`: whether it started an environment. `at`, `environments`, `running`: what was there then.
     """
 
     arrived: np.ndarray

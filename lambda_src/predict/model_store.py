@@ -124,7 +124,8 @@ def get_from_s3() -> GetObject:
     from botocore.exceptions import BotoCoreError, ClientError
 
     retries = {"total_max_attempts": 2, "mode": "standard"}
-    client = boto3.client("s3", config=Config(connect_timeout=2, read_timeout=5, retries=retries))
+    # A session of its own: boto3's shared one would keep what it failed to find.
+    client = boto3.session.Session().client("s3", config=Config(connect_timeout=2, read_timeout=5, retries=retries))
 
     def get(bucket: str, key: str, deadline: float) -> bytes:
         file = key.rpartition("/")[2]

@@ -1,0 +1,580 @@
+"""The HTTP contract at the handler: events of API Gateway in, its responses, the log and the metrics out."""
+
+import ast
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from workshop import ROOT
+
+import fetching
+import lambda_function
+from errors import STATUS, PredictionError, error
+from model_store import MANIFEST, ModelStore
+
+PREDICT = ROOT / "lambda_src" / "predict"
+URL = "https://images.example/dog.jpg"
+ENVIRONMENT = {
+    "MODEL_STORE_BUCKET_NAME": "store",
+    "MODEL_STORE_PREFIX": "models/tiny",
+    "MODEL_PARAMS_FILE_NAME": "resnet-18-0000.params",
+    "MODEL_SYMBOL_FILE_NAME": "resnet-18-symbol.json",
+    "MODEL_SYNSET_FILE_NAME": "resnet-18-synset.txt",
+}
+
+
+class Context:
+    """What Lambda hands to a handler beside the event."""
+
+    function_name = "predictions-predict"
+    memory_limit_in_mb = 1769
+    invoked_function_arn = "arn:aws:lambda:us-east-1:000000000000:function:predictions-predict"
+    aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+    def __init__(self, seconds: float = 29.0):
+        self._end = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, int((self._end - time.monotonic()) * 1000))
+
+
+def event(method: str = "GET", path: str = "/predict", **members: Any) -> dict[str, Any]:
+    """An event of API Gateway's REST proxy integration."""
+    return {
+        "resource": "/predict",
+        "path": path,
+        "httpMethod": method,
+        "headers": {"Host": "api.example", "User-Agent": "curl/8"},
+        "multiValueHeaders": {"Host": ["api.example"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {"stage": "Prod", "requestId": "req-1", "path": f"/Prod{path}", "identity": {}},
+        "body": None,
+        "isBase64Encoded": False,
+    } | members
+
+
+def query(**parameters: str | list[str]) -> dict[str, Any]:
+    several = {name: [value] if isinstance(value, str) else value for name, value in parameters.items()}
+    return {
+        "multiValueQueryStringParameters": several,
+        "queryStringParameters": {name: values[-1] if values else "" for name, values in several.items()},
+    }
+
+
+def upload(data: bytes, content_type: str | None = "image/jpeg", **members: Any) -> dict[str, Any]:
+    headers = {} if content_type is None else {"content-type": content_type}
+    body = base64.b64encode(data).decode()
+    return event("POST", headers=headers, body=body, isBase64Encoded=True, **members)
+
+
+def as_json(body: str, content_type: str = "application/json", **members: Any) -> dict[str, Any]:
+    return event("POST", headers={"Content-Type": content_type}, body=body, **members)
+
+
+def picture(kind: str = "JPEG") -> bytes:
+    file = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+JPEG = picture()
+
+
+class Store:
+    """A model store in memory that can be broken and mended."""
+
+    def __init__(self, files: dict[str, bytes]):
+        self.files = files
+        self.problem: Exception | None = None
+        self.reads = 0
+
+    def get(self, bucket: str, key: str, deadline: float) -> bytes:
+        self.reads += 1
+        if self.problem:
+            raise self.problem
+        return self.files[key.rpartition("/")[2]]
+
+
+@pytest.fixture(autouse=True)
+def store(tiny_model, monkeypatch) -> Store:
+    """Each test begins with a cold start: no model is loaded yet."""
+    store = Store(tiny_model.files)
+    monkeypatch.setattr(lambda_function, "_model", None)
+    monkeypatch.setattr("model_store.get_from_s3", lambda: store.get)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("ALLOWED_PRIVATE_HOSTS", raising=False)
+    return store
+
+
+@pytest.fixture
+def output(capsys):
+    """What the function prints from here on: its log and its metrics."""
+    handler = lambda_function.logger.registered_handler
+    before = handler.setStream(sys.stdout)
+    yield capsys
+    handler.setStream(before)
+
+
+@pytest.fixture
+def fetched(monkeypatch) -> list[tuple[str, dict]]:
+    """Fetching gives a JPEG; the list tells what was asked for."""
+    calls = []
+
+    def fetch(url, **options):
+        calls.append((url, options))
+        return JPEG
+
+    monkeypatch.setattr(fetching, "fetch", fetch)
+    return calls
+
+
+def ask(request: Any, seconds: float = 29.0) -> tuple[int, dict]:
+    """One request; holds the response to what is true of every response of the contract."""
+    response = lambda_function.lambda_handler(request, Context(seconds))
+    assert response["isBase64Encoded"] is False
+    headers = response.get("headers") or {name: values[0] for name, values in response["multiValueHeaders"].items()}
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Cache-Control"] == "no-store"
+    body = json.loads(response["body"], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    json.dumps(response)
+    if response["statusCode"] == 200:
+        assert body.keys() == {"predictions", "model", "timings_ms"}
+    else:
+        assert body.keys() == {"error"}
+        assert body["error"].keys() == {"code", "message"}
+        assert STATUS[body["error"]["code"]] == response["statusCode"]
+        assert "Traceback" not in response["body"]
+        assert str(ROOT) not in response["body"]
+    return response["statusCode"], body
+
+
+def code(request: Any, **options: Any) -> str:
+    status, body = ask(request, **options)
+    assert status != 200, body
+    return body["error"]["code"]
+
+
+# --- predictions -----------------------------------------------------------------------------------
+
+
+def test_a_prediction_by_url(fetched, tiny_model):
+    status, body = ask(event(**query(url=URL, top="3")))
+    assert status == 200
+    probabilities = [entry["probability"] for entry in body["predictions"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert len(probabilities) == 3
+    assert all(entry["class"] in tiny_model.labels for entry in body["predictions"])
+    assert body["model"]["name"] == "tiny"
+    assert f"{body['model']['sha256']}  resnet-18-0000.params" in tiny_model.files[MANIFEST].decode()
+    assert body["timings_ms"].keys() == {"fetch", "decode", "predict"}
+    assert fetched[0][0] == URL
+
+
+@pytest.mark.parametrize("content_type", ["image/jpeg", "IMAGE/PNG", "application/octet-stream", "image/x-own; q=1"])
+def test_a_prediction_by_bytes(content_type):
+    status, body = ask(upload(JPEG, content_type, **query(top="1")))
+    assert (status, len(body["predictions"])) == (200, 1)
+    assert body["timings_ms"]["fetch"] == 0
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+def test_a_prediction_by_json(fetched, encoded, content_type):
+    text = json.dumps({"url": URL, "top": 2})
+    body = base64.b64encode(text.encode()).decode() if encoded else text
+    status, answer = ask(as_json(body, content_type, isBase64Encoded=encoded))
+    assert (status, len(answer["predictions"])) == (200, 2)
+    assert fetched[0][0] == URL
+
+
+def test_all_ways_in_predict_the_same(fetched):
+    requests = event(**query(url=URL)), upload(JPEG), as_json(json.dumps({"url": URL}))
+    answers = [ask(request)[1] for request in requests]
+    assert answers[0]["predictions"] == answers[1]["predictions"] == answers[2]["predictions"]
+
+
+def test_top_is_five_unless_told(fetched):
+    assert lambda_function.TOP_DEFAULT == 5
+    assert len(ask(event(**query(url=URL)))[1]["predictions"]) == 4  # as many classes as the tiny model has
+    assert len(ask(event(**query(url=URL, top="20")))[1]["predictions"]) == 4
+
+
+def test_an_event_without_lists_of_values_is_read_too(fetched):
+    assert ask(event(queryStringParameters={"url": URL, "top": "1"}))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/"])
+def test_the_path_may_end_in_a_slash(fetched, path):
+    assert ask(event(path=path, **query(url=URL)))[0] == 200
+
+
+def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
+    url = URL + "?X-Amz-Signature=abc&X-Amz-Expires=300"
+    assert ask(event(**query(url=url)))[0] == 200
+    assert fetched[0][0] == url
+
+
+# --- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_event", "expected"),
+    [
+        (event(), "parameter_missing"),
+        (event(**query(top="5")), "parameter_missing"),
+        (event(**query(url="")), "parameter_malformed"),
+        (event(**query(url=[])), "parameter_malformed"),
+        (event(**query(url=[URL, URL])), "parameter_repeated"),
+        (event(**query(url=URL, top=["1", "2"])), "parameter_repeated"),
+        (event(**query(url=URL, size="1")), "parameter_unknown"),
+        (event(**query(URL=URL)), "parameter_unknown"),
+        (event(**query(url=URL, **{"X-Amz-Signature": "abc"})), "parameter_unknown"),
+        (event(multiValueQueryStringParameters={"url": URL}), "request_malformed"),
+        (event(multiValueQueryStringParameters={"url": [None]}), "request_malformed"),
+        (event(multiValueQueryStringParameters=[URL]), "parameter_missing"),
+        (event("POST"), "media_type_not_supported"),
+        (upload(JPEG, None), "media_type_not_supported"),
+        (upload(JPEG, "text/html"), "media_type_not_supported"),
+        (upload(JPEG, "multipart/form-data; boundary=x"), "media_type_not_supported"),
+        (upload(JPEG, "imagejpeg"), "media_type_not_supported"),
+        (upload(b""), "request_malformed"),
+        (upload(JPEG) | {"body": None}, "request_malformed"),
+        (upload(JPEG) | {"body": "*not base64*"}, "request_malformed"),
+        (upload(JPEG) | {"body": "\ud800", "isBase64Encoded": False}, "request_malformed"),
+        (upload(JPEG, **query(url=URL)), "parameter_unknown"),
+        (upload(JPEG, **query(top="0")), "parameter_malformed"),
+        (upload(b"<html></html>"), "not_an_image"),
+        (upload(JPEG[:400]), "image_broken"),
+        (upload(bytes(10_000_001)), "image_too_large"),
+        (upload(JPEG) | {"body": "A" * 14_000_000}, "image_too_large"),
+        (as_json(json.dumps({"url": URL}), **query(top="1")), "parameter_unknown"),
+        (event("PUT"), "method_not_allowed"),
+        (event("DELETE"), "method_not_allowed"),
+        (event("HEAD"), "method_not_allowed"),
+        (event("OPTIONS"), "method_not_allowed"),
+        (event("PROPFIND", "/predict/"), "method_not_allowed"),
+        (event(path="/"), "path_not_found"),
+        (event(path="/predict/x"), "path_not_found"),
+        (event(path="/Predict"), "path_not_found"),
+        (event(path="/..%2fpredict"), "path_not_found"),
+        (event("POST", "/other"), "path_not_found"),
+        (None, "request_malformed"),
+        ([], "request_malformed"),
+        ("event", "request_malformed"),
+        ({}, "request_malformed"),
+        ({"httpMethod": "GET"}, "request_malformed"),
+        ({"httpMethod": 5, "path": "/predict"}, "request_malformed"),
+        (event() | {"body": 5}, "request_malformed"),
+        ({"version": "2.0", "rawPath": "/predict", "requestContext": {"http": {"method": "GET"}}}, "request_malformed"),
+    ],
+)
+def test_what_is_refused_and_how(fetched, request_event, expected):
+    assert code(request_event) == expected
+    assert not fetched
+
+
+@pytest.mark.parametrize(
+    "top", ["", "0", "21", "-1", "+5", "5.0", "5e0", " 5", "five", "0x5", "\u0665", "1_0", "9" * 5000]
+)
+def test_top_must_be_a_whole_number_from_1_to_20(fetched, top):
+    assert code(event(**query(url=URL, top=top))) == "parameter_malformed"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("", "request_malformed"),
+        ("{", "request_malformed"),
+        ("not json", "request_malformed"),
+        ("[]", "request_malformed"),
+        ("null", "request_malformed"),
+        ('"https://images.example"', "request_malformed"),
+        ("{}", "parameter_missing"),
+        ('{"top": 5}', "parameter_missing"),
+        ('{"url": ""}', "parameter_malformed"),
+        ('{"url": null}', "parameter_malformed"),
+        ('{"url": 5}', "parameter_malformed"),
+        ('{"url": ["https://images.example"]}', "parameter_malformed"),
+        ('{"url": "u", "top": 0}', "parameter_malformed"),
+        ('{"url": "u", "top": 21}', "parameter_malformed"),
+        ('{"url": "u", "top": "5"}', "parameter_malformed"),
+        ('{"url": "u", "top": 5.0}', "parameter_malformed"),
+        ('{"url": "u", "top": true}', "parameter_malformed"),
+        ('{"url": "u", "top": null}', "parameter_malformed"),
+        ('{"url": "u", "top": NaN}', "parameter_malformed"),
+        ('{"url": "u", "top": 1e999}', "parameter_malformed"),
+        ('{"url": "u", "url": "v"}', "parameter_repeated"),
+        ('{"url": "u", "size": 1}', "parameter_unknown"),
+        ('{"url": "\\ud800"}', "url_malformed"),
+        ("[" * 19_000, "request_malformed"),
+        ('{"url": "u", "top": ' + "9" * 5000 + "}", "request_malformed"),
+        ('{"url": "' + "u" * 20_000 + '"}', "image_too_large"),
+        ("\ufeff{}", "parameter_missing"),
+    ],
+)
+def test_json_of_the_wrong_shape(body, expected):
+    assert code(as_json(body)) == expected
+
+
+def test_methods_that_are_allowed_are_named():
+    response = lambda_function.lambda_handler(event("PUT"), Context())
+    assert response["multiValueHeaders"]["Allow"] == ["GET, POST"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9001/", "http://169.254.169.254/", "file:///proc/self/environ", "http://[::1]/", "\0", "x" * 9000],
+)
+def test_addresses_are_checked_with_nothing_replaced(url):
+    assert code(event(**query(url=url))) in ("address_not_public", "url_malformed")
+
+
+def test_hosts_that_may_be_private_come_from_the_environment(fetched, monkeypatch):
+    monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", "127.0.0.1:4566, store.example")
+    ask(event(**query(url=URL)))
+    allowed = fetched[0][1]["allowed"]
+    assert allowed.allow("127.0.0.1", 4566)
+    assert not allowed.allow("127.0.0.1", 9001)
+    monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", "http://oops")
+    assert code(event(**query(url=URL))) == "misconfigured"
+
+
+# --- failures of its own ---------------------------------------------------------------------------
+
+
+def test_the_model_is_loaded_once(store):
+    for _ in range(3):
+        assert ask(upload(JPEG))[0] == 200
+    assert store.reads == 4
+
+
+def test_a_bad_request_loads_no_model(store):
+    ask(event())
+    ask(upload(b"no image"))
+    assert store.reads == 0
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        error("model_store_denied", "the model store refused s3:GetObject on f (AccessDenied): grant it"),
+        error("model_store_unreachable", "no answer"),
+        error("model_file_missing", "no f"),
+    ],
+)
+def test_a_failing_store_is_503_and_the_next_request_tries_again(store, problem):
+    store.problem = problem
+    for _ in range(2):
+        status, body = ask(upload(JPEG))
+        assert (status, body["error"]) == (503, {"code": problem.code, "message": problem.message})
+    store.problem = None
+    assert ask(upload(JPEG))[0] == 200
+
+
+@pytest.mark.parametrize("file", ["resnet-18-0000.params", "resnet-18-symbol.json", MANIFEST])
+def test_a_damaged_model_is_503_and_a_mended_one_is_taken(store, file):
+    whole = store.files[file]
+    store.files[file] = whole[:-9]
+    status, body = ask(upload(JPEG))
+    assert (status, body["error"]["code"]) == (503, "model_file_mismatch")
+    store.files[file] = whole
+    assert ask(upload(JPEG))[0] == 200
+
+
+def test_a_function_without_its_variables_is_503(monkeypatch):
+    monkeypatch.delenv("MODEL_STORE_BUCKET_NAME")
+    assert code(upload(JPEG)) == "misconfigured"
+
+
+def test_a_defect_is_a_500_of_the_contract_and_logged_with_its_trace(monkeypatch, output):
+    monkeypatch.setattr(ModelStore, "load", lambda *_: 1 / 0)
+    assert code(upload(JPEG)) == "internal_error"
+    (line,) = log(output)
+    assert (line["level"], line["status"]) == ("ERROR", 500)
+    assert "ZeroDivisionError" in line["exception"]
+
+
+# --- time ------------------------------------------------------------------------------------------
+
+
+def test_a_request_without_time_left_is_504(fetched):
+    assert code(event(**query(url=URL)), seconds=1.0) == "time_limit"
+    assert not fetched
+
+
+def test_fetching_gets_no_more_than_is_left(fetched):
+    ask(event(**query(url=URL)), seconds=5.0)
+    assert 3 < fetched[0][1]["max_seconds"] <= 5 - lambda_function.RESERVE_SECONDS
+    ask(event(**query(url=URL)), seconds=900.0)
+    assert fetched[1][1]["max_seconds"] == fetching.MAX_SECONDS
+
+
+def test_a_slow_decode_is_answered_before_the_limit(monkeypatch):
+    from decoder import DecoderProcess
+
+    slow = DecoderProcess(lambda data: time.sleep(60))
+    monkeypatch.setattr(lambda_function, "_decoder", slow)
+    begun = time.monotonic()
+    assert code(upload(JPEG), seconds=2.0) == "time_limit"
+    assert time.monotonic() - begun < 2.0
+    slow.stop()
+
+
+def test_a_cold_start_counts_against_the_gateways_limit(fetched):
+    received = (time.time() - 25) * 1000
+    context = event()["requestContext"] | {"requestTimeEpoch": int(received)}
+    assert ask(event(**query(url=URL), requestContext=context))[0] == 200
+    assert fetched[0][1]["max_seconds"] < 29 - 25 - lambda_function.RESERVE_SECONDS + 0.5
+
+
+@pytest.mark.parametrize(
+    ("received", "seconds"),
+    [(None, 0), ("x", 0), (True, 0), (99_000, 1), (100_000, 0), (100_500, 0), (60_000, 0), (71_000, 29)],
+)
+def test_how_long_the_gateway_has_waited(received, seconds):
+    assert lambda_function.waited({"requestContext": {"requestTimeEpoch": received}}, 100.0) == seconds
+
+
+# --- operation -------------------------------------------------------------------------------------
+
+
+def printed(capsys) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def log(capsys) -> list[dict]:
+    return [line for line in printed(capsys) if "_aws" not in line]
+
+
+def test_one_log_line_per_request(fetched, output):
+    ask(event(**query(url=URL + "?X-Amz-Signature=secret", top="1")))
+    ask(event())
+    ask(None)
+    good, bad, odd = log(output)
+    assert good["message"] == "request"
+    assert (good["method"], good["path"], good["status"], good["code"]) == ("GET", "/predict", 200, "ok")
+    assert (good["api_request_id"], good["function_request_id"]) == ("req-1", Context.aws_request_id)
+    assert good["bytes"] == len(JPEG)
+    assert good["ms"].keys() == {"fetch", "decode", "load", "predict", "total"}
+    assert good["model"]["name"] == "tiny"
+    assert isinstance(good["cold_start"], bool)
+    assert (bad["status"], bad["code"]) == (400, "parameter_missing")
+    assert odd["code"] == "request_malformed"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_picture_and_no_secret_is_logged(monkeypatch, output, fails):
+    def fetch(url, **options):
+        if fails:
+            raise error("host_answer", "images.example answered 403")
+        return JPEG
+
+    monkeypatch.setattr(fetching, "fetch", fetch)
+    secret = {"headers": {"Authorization": "Bearer s3cr3t", "Content-Type": "image/jpeg", "Cookie": "s3cr3t"}}
+    ask(event(**query(url=URL + "?X-Amz-Signature=s3cr3t"), **secret))
+    ask(upload(JPEG) | secret)
+    ask(as_json(json.dumps({"url": "http://user:s3cr3t@images.example/?s3cr3t"})))
+    ask(event(**query(url=URL, s3cr3t="1")) | {"path": "/predict"})
+    lines = output.readouterr().out.replace("the parameter 's3cr3t' is unknown", "")
+    assert lines.count('"message":"request"') == 4
+    assert "s3cr3t" not in lines
+    assert base64.b64encode(JPEG).decode()[:40] not in lines
+
+
+def test_metrics(fetched, capsys):
+    ask(event(**query(url=URL)))
+    ask(event(path="/x"))
+    metrics = [line for line in printed(capsys) if "_aws" in line]
+    by_name = {}
+    for line in metrics:
+        for directive in line["_aws"]["CloudWatchMetrics"]:
+            assert directive["Namespace"] == "ServerlessPredictions"
+            assert line["service"] == "predict"
+            for metric in directive["Metrics"]:
+                by_name.setdefault(metric["Name"], []).append((directive["Dimensions"], line))
+    assert by_name.keys() - {"ColdStart"} == {
+        "Requests", "Latency", "FetchTime", "DecodeTime", "ModelLoadTime", "PredictTime", "Errors",
+    }  # fmt: skip
+    assert len(by_name["Requests"]) == 2
+    ((dimensions, line),) = by_name["Errors"]
+    assert dimensions == [["service", "code"]]
+    assert line["code"] == "path_not_found"
+
+
+def test_importing_touches_no_network_and_starts_no_process():
+    code = f"""
+import os, socket, sys
+def refuse(*_): raise AssertionError("import reached out")
+socket.socket.connect = socket.getaddrinfo = os.fork = refuse
+sys.path.insert(0, {str(PREDICT)!r})
+import lambda_function
+assert "boto3" not in sys.modules and "mxnet" not in sys.modules and "numpy" not in sys.modules
+assert "libmxnet" not in open("/proc/self/maps").read()
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MODEL_", "AWS_"))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_code_is_used_and_every_used_code_is_in_the_table():
+    used = set()
+    for file in PREDICT.glob("*.py"):
+        for node in ast.walk(ast.parse(Path(file).read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "error":
+                used.add(node.args[0].value)
+    assert used == STATUS.keys()
+
+
+def test_an_unknown_code_cannot_be_raised():
+    with pytest.raises(KeyError):
+        error("no_such_code", "")
+    assert isinstance(error("time_limit", ""), PredictionError)
+
+
+# --- odd events ------------------------------------------------------------------------------------
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+values = st.recursive(
+    scalars | st.sampled_from([URL, "5", "image/png"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+known = ["url", "top", "Content-Type", "content-type", "requestTimeEpoch", "stage", "path"]
+names = st.sampled_from(known) | st.text(max_size=5)
+texts = st.dictionaries(names, values, max_size=3)
+lists = st.dictionaries(names, st.lists(values, max_size=2) | values, max_size=3)
+members = st.fixed_dictionaries(
+    {},
+    optional={
+        "httpMethod": st.sampled_from(["GET", "POST", "PUT"]) | values,
+        "path": st.sampled_from(["/predict", "/predict/", "/"]) | values,
+        "headers": texts | values,
+        "multiValueQueryStringParameters": lists | values,
+        "queryStringParameters": texts | values,
+        "requestContext": texts | values,
+        "body": st.sampled_from(['{"url": "u"}', base64.b64encode(JPEG).decode()]) | values,
+        "isBase64Encoded": st.booleans() | values,
+    },
+)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.booleans(), members)
+def test_any_event_gets_an_answer_of_the_contract(fetched, whole, changes):
+    status, body = ask((event() if whole else {}) | changes)
+    assert status < 500 or body["error"]["code"] == "time_limit"

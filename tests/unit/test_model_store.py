@@ -1,0 +1,256 @@
+"""The model store: what is read, how it is checked, and what each failure of S3 becomes."""
+
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model_store
+from errors import PredictionError
+from model_store import MANIFEST, ModelStore, check_sums, get_from_s3, read_labels, s3_error
+
+ENVIRONMENT = {
+    "MODEL_STORE_BUCKET_NAME": "predictions-us-east-1-000000000000-models",
+    "MODEL_STORE_PREFIX": "models/practice",
+    "MODEL_PARAMS_FILE_NAME": "resnet-18-0000.params",
+    "MODEL_SYMBOL_FILE_NAME": "resnet-18-symbol.json",
+    "MODEL_SYNSET_FILE_NAME": "resnet-18-synset.txt",
+}
+STORE = ModelStore.from_environment(ENVIRONMENT)
+
+
+def holding(files: dict[str, bytes]) -> model_store.GetObject:
+    """A store in memory."""
+
+    def get(bucket: str, key: str, deadline: float) -> bytes:
+        assert bucket == STORE.bucket
+        prefix, _, file = key.rpartition("/")
+        assert prefix == "models/practice"
+        if file not in files:
+            raise s3_error({"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}, bucket, key)
+        return files[file]
+
+    return get
+
+
+def refusal(call: Callable, *arguments, **options) -> PredictionError:
+    with pytest.raises(PredictionError) as caught:
+        call(*arguments, **options)
+    return caught.value
+
+
+def test_a_model_is_loaded_checked_and_named(tiny_model):
+    model = STORE.load(get_object=holding(tiny_model.files))
+    assert model.name == "practice"
+    assert model.sha256 in tiny_model.files[MANIFEST].decode()
+    assert model.labels == tiny_model.labels
+    assert len(model.predictor.predict(np.zeros((1, 3, 224, 224), np.float32))) == 4
+
+
+def test_the_files_are_fetched_at_the_same_time(tiny_model):
+    together = threading.Barrier(4, timeout=10)  # breaks unless four are under way at once
+
+    def get(bucket: str, key: str, deadline: float) -> bytes:
+        together.wait()
+        return holding(tiny_model.files)(bucket, key, deadline)
+
+    assert STORE.load(get_object=get).name == "practice"
+
+
+def test_every_download_is_given_the_same_deadline(tiny_model):
+    deadlines = set()
+
+    def get(bucket: str, key: str, deadline: float) -> bytes:
+        deadlines.add(deadline)
+        return holding(tiny_model.files)(bucket, key, deadline)
+
+    STORE.load(12.0, get_object=get)
+    assert len(deadlines) == 1
+    assert 0 < deadlines.pop() - time.monotonic() < 12
+
+
+@pytest.mark.parametrize("file", ["resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt"])
+def test_a_changed_file_is_refused_by_name(tiny_model, file):
+    files = tiny_model.files
+    files[file] = files[file][:-1] + b"!"
+    problem = refusal(STORE.load, get_object=holding(files))
+    assert (problem.code, problem.status) == ("model_file_mismatch", 503)
+    assert file in problem.message
+
+
+@pytest.mark.parametrize("file", ["resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt", MANIFEST])
+def test_a_missing_file_is_named(tiny_model, file):
+    files = tiny_model.files
+    del files[file]
+    problem = refusal(STORE.load, get_object=holding(files))
+    assert (problem.code, problem.status) == ("model_file_missing", 503)
+    assert file in problem.message
+
+
+@pytest.mark.parametrize("manifest", [b"", b"\xff\xfe", b"no digest  resnet-18-0000.params\n", b"0" * 64 + b"  a\n"])
+def test_a_file_that_the_manifest_does_not_list_is_refused(tiny_model, manifest):
+    problem = refusal(STORE.load, get_object=holding(tiny_model.files | {MANIFEST: manifest}))
+    assert problem.code == "model_file_mismatch"
+
+
+def test_the_manifest_is_what_sha256sum_writes():
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of b"abc", FIPS 180-2
+    for mark in (" ", "*"):
+        assert check_sums({"a": b"abc", MANIFEST: f"{digest} {mark}a\r\n".encode()}) == {"a": digest}
+
+
+@pytest.mark.parametrize("change", ["labels", "symbol"])
+def test_files_that_match_the_manifest_and_not_each_other(tiny_model, change):
+    changed = {"labels": {"labels": ["one"]}, "symbol": {"symbol": b"{}"}}[change]
+    broken = type(tiny_model)(**{**vars(tiny_model), **changed})
+    problem = refusal(STORE.load, get_object=holding(broken.files))
+    assert (problem.code, problem.status) == ("model_not_usable", 503)
+
+
+def test_a_missing_library_is_503(tiny_model, monkeypatch):
+    def missing(*_arguments):
+        raise FileNotFoundError("libmxnet.so is nowhere")
+
+    monkeypatch.setattr(model_store, "Predictor", missing)
+    assert refusal(STORE.load, get_object=holding(tiny_model.files)).code == "model_not_usable"
+
+
+def test_labels():
+    assert read_labels("n1 one\r\n\nn2 zwei, ö \n".encode()) == ["n1 one", "n2 zwei, ö"]
+    assert refusal(read_labels, b"\xff").code == "model_not_usable"
+
+
+@pytest.mark.parametrize("name", [name for name in ENVIRONMENT if name != "MODEL_STORE_PREFIX"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_variable_is_named(name, value):
+    environ = {key: text for key, text in ENVIRONMENT.items() if key != name} | ({} if value is None else {name: value})
+    problem = refusal(ModelStore.from_environment, environ)
+    assert (problem.code, problem.status) == ("misconfigured", 503)
+    assert name in problem.message
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key", "name"),
+    [
+        ("models/practice", "models/practice/f", "practice"),
+        ("/models/own/", "models/own/f", "own"),
+        ("one", "one/f", "one"),
+        ("", "f", STORE.bucket),
+    ],
+)
+def test_keys_and_names_follow_from_the_prefix(prefix, key, name):
+    store = ModelStore.from_environment(ENVIRONMENT | {"MODEL_STORE_PREFIX": prefix})
+    assert (store.key("f"), store.name) == (key, name)
+
+
+# --- S3, spoken by a server of the test's own ------------------------------------------------------
+
+
+class S3(http.server.ThreadingHTTPServer):
+    """Answers every GET with one status and body."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status, self.body, self.length, self.pause = 200, b"content", None, 0.0
+        self.paths: list[str] = []
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.paths.append(self.path)
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(self.server.length or len(self.server.body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for index in range(0, len(self.server.body), 1 << 20):
+            self.wfile.write(self.server.body[index : index + (1 << 20)])
+            time.sleep(self.server.pause)
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.fixture
+def s3(monkeypatch) -> Iterator[S3]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with S3() as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        yield server
+        server.shutdown()
+
+
+def read(key: str = "models/practice/resnet-18-symbol.json", seconds: float = 10.0) -> bytes:
+    return get_from_s3()("store", key, time.monotonic() + seconds)
+
+
+def test_an_object_is_read_whole(s3):
+    s3.body = bytes(range(256)) * 20_000
+    assert read() == s3.body
+    assert s3.paths == ["/store/models/practice/resnet-18-symbol.json"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected", "words"),
+    [
+        (403, "AccessDenied", "model_store_denied", ["s3:GetObject", "resnet-18-symbol.json", "grant"]),
+        (403, "InvalidAccessKeyId", "model_store_denied", ["s3:GetObject"]),
+        (404, "NoSuchKey", "model_file_missing", ["resnet-18-symbol.json"]),
+        (404, "NoSuchBucket", "model_file_missing", ["bucket"]),
+        (400, "ExpiredToken", "model_store_unreachable", ["ExpiredToken"]),
+        (500, "InternalError", "model_store_unreachable", ["s3:GetObject"]),
+        (503, "SlowDown", "model_store_unreachable", ["SlowDown"]),
+    ],
+)
+def test_what_s3_refuses(s3, status, code, expected, words):
+    s3.status = status
+    s3.body = f"<Error><Code>{code}</Code><Message>arn:aws:iam::1:role/r may not</Message></Error>".encode()
+    problem = refusal(read)
+    assert (problem.code, problem.status) == (expected, 503)
+    assert all(word in problem.message for word in words)
+    assert "arn:" not in problem.message  # a stranger learns no account and no role; the log does
+    assert code in problem.detail
+
+
+def test_a_body_that_breaks_off(s3):
+    s3.length = 1000
+    assert refusal(read).code == "model_store_unreachable"
+
+
+def test_a_store_that_takes_too_long(s3):
+    s3.body, s3.pause = bytes(8 << 20), 0.1
+    problem = refusal(read, seconds=0.2)
+    assert (problem.code, problem.status) == ("time_limit", 504)
+
+
+def test_nobody_listens(s3):
+    s3.shutdown()
+    s3.server_close()
+    problem = refusal(read)
+    assert (problem.code, problem.status) == ("model_store_unreachable", 503)
+
+
+def test_no_credentials(s3, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    assert refusal(read).code == "model_store_unreachable"
+    assert not s3.paths
+
+
+def test_importing_imports_no_boto3():
+    source = Path(model_store.__file__).read_text()
+    assert "\nimport boto" not in source
+    assert "\nfrom boto" not in source

@@ -165,14 +165,16 @@ def delete_stack(lab: Lab, stack: str) -> bool:
     if status(cloudformation, stack) in ("", "DELETE_COMPLETE"):
         return False
     seen = {event["EventId"] for event in events(cloudformation, stack)}
-    cloudformation.delete_stack(StackName=stack)
     try:
+        cloudformation.delete_stack(StackName=stack)
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=WAIT)
     except WaiterError as error:
         reasons = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
                    for event in events(cloudformation, stack)
                    if event["EventId"] not in seen and event["ResourceStatus"] == "DELETE_FAILED"]
         raise StackError(f"{stack} was not deleted: {'; '.join(reasons) or error}") from error
+    except ClientError as error:
+        raise StackError(f"{stack} was not deleted: {error.response['Error']['Message']}") from error
     return True
 
 

@@ -64,6 +64,7 @@ def _library() -> ctypes.CDLL:
     threads = thread_count(os.environ)
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # libgomp reads it once, while the library loads
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line on stderr per network, of use to nobody here
     library = ctypes.CDLL(str(find_libmxnet()))
     handle = ctypes.c_void_p
     library.MXGetLastError.restype = ctypes.c_char_p

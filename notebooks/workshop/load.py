@@ -205,7 +205,8 @@ def cold_and_warm(load: Load, log: Sequence[dict]) -> tuple[list[Try], list[Try]
         one = by_id.get(line.get("api_request_id"))
         if one is None and "timestamp" in line:
             at = datetime.strptime(line["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z").timestamp() - load.started
-            during = [each for each in answered if id(each) not in cold and each.began <= at <= each.began + each.seconds]
+            free = [each for each in answered if id(each) not in cold]
+            during = [each for each in free if each.began <= at <= each.began + each.seconds]
             one = min(during, key=lambda each: each.began + each.seconds - at, default=None)
         if one is not None:
             cold[id(one)] = one

@@ -1,0 +1,116 @@
+"""Bulk scoring by the real state machine, worker and roles, with workers killed and the run stopped on the way."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from workshop import ROOT, build, bulk, models, stacks
+from workshop.lab import connect
+
+PROJECT = "bulk-tests"
+IMAGES = 60
+
+
+@pytest.fixture(scope="module")
+def lab(emulator_url, tmp_path_factory):
+    """A lab with bulk scoring switched on and the practice model in its store. The Lambda role may read no model."""
+    lab = connect("local", "us-east-1", PROJECT)
+    cloudformation = lab.client("cloudformation")
+    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", {"ProjectId": PROJECT},
+                  capabilities=("CAPABILITY_NAMED_IAM",))
+    environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
+    for phase in build.PHASES:
+        build.run_phase(phase, environment)
+    parameters = {"ProjectId": PROJECT, "Emulator": "true"}
+    stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", parameters,
+                  lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))
+    files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
+    for file in (files.symbol, files.params, files.synset, files.manifest):
+        lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/practice/{file.name}")
+    assert "BulkMachine" not in lab.outputs(lab.app_stack), "bulk scoring is off by default"
+    bulk.switch(lab, on=True, concurrency=2)
+    yield lab
+    bulk.switch(lab, on=False)
+    assert "BulkMachine" not in lab.outputs(lab.app_stack)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    made = bulk.variants(["golf_ball", "parachute", "church", "gas_pump"], IMAGES)
+    return made | {"damaged.jpg": made["00000-golf_ball.jpg"][:80], "notes.txt": b"not a picture"}
+
+
+def workers(lab):
+    """The process ids of the bulk function's own environments."""
+    name = lab.outputs(lab.app_stack)["BulkFunction"]
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if f"ministack-lambda-{name}-" in command and "_worker.py" in command:
+                found.append(int(folder.name))
+    return found
+
+
+def one_line_for_each(lab, job, pictures):
+    results, failures = bulk.lines(lab, job, "results.jsonl"), bulk.lines(lab, job, "failures.jsonl")
+    keys = [line["key"] for line in results + failures]
+    assert sorted(keys) == sorted(f"images/{job}/{name}" for name in pictures)
+    assert {line["key"].rpartition("/")[2]: line["error"]["code"] for line in failures} == {
+        "damaged.jpg": "image_broken", "notes.txt": "not_an_image"
+    }
+    assert set(bulk.part_lines(lab, job).values()) == {1}
+    return results
+
+
+def test_each_image_is_scored_once_and_failures_are_apart(lab, pictures):
+    bulk.put(lab, "images/plain/", pictures)
+    counts = bulk.counts(bulk.wait(lab, bulk.start(lab, "plain", top=1)))
+    assert counts == {"images": IMAGES + 2, "scored": IMAGES, "failed": 2, "missing": 0}
+    results = one_line_for_each(lab, "plain", pictures)
+    right = [line["predictions"][0]["class"].split(" ", 1)[1].split(",")[0].replace(" ", "_") in line["key"]
+             for line in results]
+    assert sum(right) >= 0.8 * IMAGES
+
+
+def test_workers_killed_half_way_lose_and_double_nothing(lab, pictures):
+    bulk.put(lab, "images/killed/", pictures)
+    execution, killed = bulk.start(lab, "killed"), 0
+    for share in (5, 20, 40):
+        bulk.wait(lab, execution, until=lambda share=share: bulk.parts(lab, "killed") >= share)
+        for process in workers(lab):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+                killed += 1
+    described = bulk.wait(lab, execution)
+    assert killed
+    if described["status"] != "SUCCEEDED":  # too many batches met too many kills: the job goes on where it is
+        described = bulk.wait(lab, bulk.start(lab, "killed"))
+    assert bulk.counts(described)["missing"] == 0
+    one_line_for_each(lab, "killed", pictures)
+
+
+def test_a_stopped_run_goes_on_where_it_was(lab, pictures):
+    bulk.put(lab, "images/stopped/", pictures)
+    execution = bulk.start(lab, "stopped")
+    bulk.wait(lab, execution, until=lambda: bulk.parts(lab, "stopped") >= 5)
+    bulk.stop(lab, execution)
+    time.sleep(1)  # what is under way may still write its part
+    before = {key: bulk.part_lines(lab, "stopped")[key] for key in bulk.part_lines(lab, "stopped")}
+    assert len(before) > 0
+    bulk.counts(bulk.wait(lab, bulk.start(lab, "stopped")))
+    one_line_for_each(lab, "stopped", pictures)
+    assert set(before) <= set(bulk.part_lines(lab, "stopped"))
+
+
+def test_a_prefix_outside_of_images_is_refused(lab):
+    states, machine = lab.client("stepfunctions"), lab.outputs(lab.app_stack)["BulkMachine"]
+    execution = states.start_execution(
+        stateMachineArn=machine, input='{"images": "results/plain/", "results": "results/plain/", "top": 5}'
+    )["executionArn"]
+    with pytest.raises(RuntimeError, match="expected a prefix|ValueError"):
+        bulk.counts(bulk.wait(lab, execution))

@@ -116,7 +116,7 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
 
 
 def occlusion(
-    predict: Predict, batch: np.ndarray, class_index: int, *, patch: int = 64, stride: int = 32, batch_size: int = 16
+    predict: Predict, batch: np.ndarray, class_index: int, *, patch: int = 96, stride: int = 48, batch_size: int = 16
 ) -> Occlusion:
     """Cover one square of the picture after the other, and see what it costs the class.
 

@@ -102,14 +102,12 @@ def test_run_all_shows_no_error(chromium, jupyterlab, screenshots, notebook):
         panel.locator(".jp-CodeCell").first.wait_for()
         panel.locator(".jp-KernelName").filter(has_text="Python 3").wait_for()
         assert page.locator(".jp-Dialog").count() == 0, page.locator(".jp-Dialog").inner_text()  # nothing to choose
-        panel.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        page.locator("#jp-main-statusbar").get_by_text("(ipykernel) | Idle").wait_for()
         page.locator(".jp-TableOfContents").get_by_text("Check", exact=True).wait_for()
         assert page.locator(".Toastify__toast").count() == 0  # no news to agree to
         run_all(page)
         path = screenshots(f"lab-{notebook.stem}")
-        panel.locator(".jp-Notebook").evaluate(
-            "(element) => element.closest('.jp-WindowedPanel-outer')?.scrollTo(0, 0)"
-        )
+        panel.locator(".jp-MarkdownCell h1").first.scroll_into_view_if_needed()
         page.wait_for_timeout(500)  # the scrolling is animated
         page.screenshot(path=path)
         errors = panel.locator("[data-mime-type='application/vnd.jupyter.error']")

@@ -29,7 +29,7 @@ from . import ROOT
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
-SERVICES = ("s3", "iam", "sts", "cloudformation", "lambda", "apigateway", "logs", "monitoring")
+SERVICES = ("s3", "iam", "sts", "cloudformation", "lambda", "apigateway", "logs", "monitoring", "states")
 ENVIRONMENT = ROOT / ".venv-emulator"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError, WaiterError
 
-from workshop import diagrams, iam
+from workshop import bulk, diagrams, iam
 from workshop.lab import Lab
 from workshop.stacks import WAIT, StackError, events, status
 
@@ -35,16 +35,17 @@ def inventory(lab: Lab) -> list[Found]:
         state = status(lab.client("cloudformation"), stack)
         if state and state != "DELETE_COMPLETE":
             found.append(Found("stack", stack, state))
-    for bucket in (lab.model_bucket, lab.artifact_bucket, *iam.probes(lab)[1]):
+    for bucket in (*application_buckets(lab), lab.artifact_bucket, *iam.probes(lab)[1]):
         if exists(lab, bucket):
             count, size = weigh(lab, bucket)
             found.append(Found("bucket", bucket, f"{count} object versions, {size / 1e6:.0f} MB"))
-    for role in (lab.cloudformation_role, lab.lambda_role, *pipeline_roles(lab), *iam.probes(lab)[0]):
+    for role in (lab.cloudformation_role, lab.lambda_role, *other_roles(lab), *iam.probes(lab)[0]):
         policies = role_policies(lab, role)
         if policies is not None:
             found.append(Found("role", role, ", ".join(policies)))
     found += [Found("function", name) for name in functions(lab)]
     found += [Found("API", name) for name in apis(lab)]
+    found += [Found("state machine", arn.rpartition(":")[2]) for arn in state_machines(lab)]
     found += [Found("log group", name) for name in log_groups(lab)]
     return [Found(each.kind, each.name.replace(lab.account, "<account>"), each.holds) for each in found]
 
@@ -61,6 +62,11 @@ def left(lab: Lab, seconds: float = 60) -> list[Found]:
 
 
 # --- What there is --------------------------------------------------------------------------------------------------
+
+
+def application_buckets(lab: Lab) -> tuple[str, str]:
+    """The names of the application's buckets: the model store, and that of bulk scoring, which may not exist."""
+    return lab.model_bucket, bulk.bucket(lab)
 
 
 def exists(lab: Lab, bucket: str) -> bool:
@@ -97,9 +103,10 @@ def role_policies(lab: Lab, role: str) -> list[str] | None:
         return None
 
 
-def pipeline_roles(lab: Lab) -> list[str]:
-    """The names of the roles that toolchain.yml makes for a pipeline only."""
-    return [f"CodeStarWorker-{lab.project_id}-{service}" for service in ("CodeBuild", "CodePipeline")]
+def other_roles(lab: Lab) -> list[str]:
+    """The names of toolchain.yml's further roles: for bulk scoring, and for a pipeline where there is one."""
+    kinds = ("BulkWorker", "BulkStates", "CodeBuild", "CodePipeline")
+    return [f"CodeStarWorker-{lab.project_id}-{kind}" for kind in kinds]
 
 
 def functions(lab: Lab) -> list[str]:
@@ -117,10 +124,17 @@ def apis(lab: Lab) -> list[str]:
     return [each["name"] for page in pages for each in page["items"] if each["name"] == f"{lab.project_id}-api"]
 
 
+def state_machines(lab: Lab) -> list[str]:
+    """The ARNs of the application's state machines."""
+    pages = lab.client("stepfunctions").get_paginator("list_state_machines").paginate()
+    machines = [machine for page in pages for machine in page["stateMachines"]]
+    return [machine["stateMachineArn"] for machine in machines if machine["name"] == f"{lab.project_id}-bulk"]
+
+
 def log_groups(lab: Lab) -> list[str]:
     """The names of the log groups of the functions, the API and the build."""
     project = re.escape(lab.project_id)
-    ours = re.compile(rf"/aws/lambda/{project}-(hello|predict|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
+    ours = re.compile(rf"/aws/lambda/{project}-(hello|predict|bulk|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
                       rf"|/aws/apigateway/{project}-api|/aws/codebuild/{project}-build")
     logs, names = lab.client("logs"), []
     for service in ("lambda", "apigateway", "codebuild"):
@@ -154,6 +168,20 @@ def empty_bucket(lab: Lab, bucket: str, progress=lambda count: None) -> int:
             for upload in page.get("Uploads", []):
                 s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     return deleted
+
+
+def stop_bulk_scoring(lab: Lab) -> int:
+    """Stop the executions of bulk scoring that run, and wait for each: they would fill a bucket again that was emptied.
+
+    Returns how many there were.
+    """
+    states, count = lab.client("stepfunctions"), 0
+    for machine in state_machines(lab):
+        pages = states.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter=bulk.ACTIVE)
+        for execution in [execution for page in pages for execution in page["executions"]]:
+            bulk.stop(lab, execution["executionArn"])
+            count += 1
+    return count
 
 
 def delete_stack(lab: Lab, stack: str) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from workshop import ROOT, cleanup, iam, stacks
+from workshop import ROOT, bulk, cleanup, iam, stacks
 from workshop.cleanup import Found
 from workshop.lab import Lab, connect
 
 TOOLCHAIN = ROOT / "toolchain.yml"
-# A small application of what matters here: a function, an API, a log group and a versioned bucket, named as the lab's.
+# A small application of what matters here: function, API, log group, buckets, state machine, named as the lab's.
 APPLICATION = {
     "Resources": {
         "ModelStoreBucket": {"Type": "AWS::S3::Bucket", "Properties": {
@@ -24,6 +24,12 @@ APPLICATION = {
             "Code": {"ZipFile": "def handler(event, context): pass"},
             "Role": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}}}},
         "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": {"Fn::Sub": "${ProjectId}-api"}}},
+        "BulkBucket": {"Type": "AWS::S3::Bucket", "Properties": {
+            "BucketName": {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-bulk"}}},
+        "BulkMachine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+            "StateMachineName": {"Fn::Sub": "${ProjectId}-bulk"},
+            "RoleArn": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-BulkStatesRole"}},
+            "Definition": {"StartAt": "Stay", "States": {"Stay": {"Type": "Wait", "Seconds": 300, "End": True}}}}},
     },
     "Parameters": {"ProjectId": {"Type": "String"}},
 }
@@ -36,7 +42,9 @@ def toolchain(lab: Lab) -> None:
 
 def clean(lab: Lab) -> list[Found]:
     """What notebook 07 does, in its order."""
-    cleanup.empty_bucket(lab, lab.model_bucket)
+    cleanup.stop_bulk_scoring(lab)
+    for bucket in cleanup.application_buckets(lab):
+        cleanup.empty_bucket(lab, bucket)
     cleanup.delete_stack(lab, lab.app_stack)
     cleanup.delete_log_groups(lab)
     cleanup.remove_grants(lab)
@@ -81,7 +89,9 @@ def test_inventory_shows_everything_with_the_account_masked(lab):
         ("bucket", "cleanup-test-us-east-1-<account>-models"),
         ("bucket", "cleanup-test-us-east-1-<account>-artifacts"),
         ("role", "CodeStarWorker-cleanup-test-Lambda"), ("role", "CodeStarWorker-cleanup-test-CloudFormation"),
-        ("log group", "/aws/lambda/cleanup-test-predict"),
+        ("log group", "/aws/lambda/cleanup-test-predict"), ("state machine", "cleanup-test-bulk"),
+        ("bucket", "cleanup-test-us-east-1-<account>-bulk"), ("role", "CodeStarWorker-cleanup-test-BulkWorker"),
+        ("role", "CodeStarWorker-cleanup-test-BulkStates"),
     }
     assert len(cleanup.functions(lab)) == 1
     assert not any(lab.account in each.name for each in cleanup.inventory(lab))
@@ -118,6 +128,17 @@ def test_unfinished_uploads_go_too(lab):
     s3.create_multipart_upload(Bucket=lab.model_bucket, Key="half")
     cleanup.empty_bucket(lab, lab.model_bucket)
     assert s3.list_multipart_uploads(Bucket=lab.model_bucket).get("Uploads", []) == []
+
+
+def test_bulk_scoring_is_stopped_and_its_unversioned_bucket_emptied(lab):
+    states, (machine,) = lab.client("stepfunctions"), cleanup.state_machines(lab)
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+    lab.client("s3").put_object(Bucket=bulk.bucket(lab), Key="images/job/a.jpg", Body=b"picture")
+    assert cleanup.stop_bulk_scoring(lab) == 1
+    assert states.describe_execution(executionArn=execution)["status"] == "ABORTED"
+    assert cleanup.stop_bulk_scoring(lab) == 0
+    assert cleanup.empty_bucket(lab, bulk.bucket(lab)) == 1
+    assert clean(lab) == []
 
 
 def test_a_version_that_s3_keeps_is_an_error(lab, monkeypatch):

@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def shared_emulator(config: pytest.Config) -> str:
-    """The endpoint of the tests' emulator, started by the first who asks; a running lab has its own and is left alone."""
+    """The endpoint of the tests' emulator, started by the first who asks. A running lab has its own."""
     if not _emulators:
         folder = config._tmp_path_factory.mktemp("emulator")
         tests_own = emulator.Emulator(emulator.free_port(), folder)

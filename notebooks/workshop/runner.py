@@ -232,9 +232,7 @@ def write_index(run: Run, folder: Path) -> None:
     page = INDEX.format(
         started=html.escape(run.started),
         seconds=run.seconds,
-        parameters=html.escape(
-            ", ".join(f"{name}={value}" for name, value in run.parameters.items()) or "the defaults"
-        ),
+        parameters=html.escape(", ".join(f"{name}={value}" for name, value in run.parameters.items()) or "defaults"),
         endpoint=f"The endpoint is <code>{html.escape(run.endpoint)}</code>." if run.endpoint else "",
         rows="\n".join(rows),
         after=after,
@@ -292,12 +290,12 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
             except Exception as error:
                 result.status, result.error = "failed", failure_text(path.name, error)
             except KeyboardInterrupt:
-                result.status, result.error = "failed", f"{path.name} was interrupted"
+                result.error = f"{path.name} was interrupted"
                 raise
             finally:
                 result.seconds = round(time.monotonic() - notebook_began, 2)
                 run.seconds = round(time.monotonic() - began, 2)
-                if (folder / path.name).exists():
+                if result.status != "not run" and (folder / path.name).exists():
                     write_page(folder / path.name)
                 write_index(run, folder)
                 progress.done(result)
@@ -309,7 +307,7 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
 
 
 def ipython_folder(folder: Path) -> Path:
-    """Make an IPYTHONDIR with none of the user's start-up files, no history kept, and a kernel that only reports errors.
+    """Make an IPYTHONDIR: none of the user's start-up files, no history kept, a kernel that reports errors only.
 
     Each kernel start would otherwise warn that its sockets, on the loopback address, are not encrypted.
     """
@@ -379,6 +377,8 @@ def deploy(chosen: argparse.Namespace) -> int:
     share(parameters, paths)
     check_region(parameters.get("region", "us-east-1"))
     check_project_id(parameters.get("project_id", "predictions"))
+    if parameters.get("target") == "aws":
+        lab_of(parameters)
     with alone():
         prepare_environment(parameters.get("target", "local"), chosen.port)
         lab = lab_of(parameters)

@@ -124,9 +124,9 @@ def test_a_stale_record_never_ends_somebody_elses_process(own):
 
 
 def test_a_taken_port_is_one_line_that_names_another(own):
-    with socket.create_server(("127.0.0.1", own.port)):
-        with pytest.raises(EmulatorError, match=rf"another program.*make deploy PORT={own.port + 1}") as refused:
-            own.start()
+    says = pytest.raises(EmulatorError, match=rf"another program.*make deploy PORT={own.port + 1}")
+    with socket.create_server(("127.0.0.1", own.port)), says as refused:
+        own.start()
     assert "\n" not in str(refused.value)
 
 

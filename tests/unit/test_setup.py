@@ -1,4 +1,4 @@
-"""The set-up: one source for the pins, a clear line for what is missing, and environments that are whole or made again."""
+"""The set-up: one source for the pins, a clear line for what is missing, environments that are whole or made again."""
 
 from __future__ import annotations
 

@@ -1,0 +1,115 @@
+"""The notebooks as they are committed: the design's conventions, which nbval itself does not look at.
+
+That their outputs are what they print today is nbval's part: `pytest notebooks` runs them in order (see pyproject.toml).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+from workshop import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.ipynb"))
+EXPECTED = [
+    "00_start_here",
+    "01_fetch_models",
+    "02_inspect_predictions",
+    "03_edit_iam",
+    "04_build_and_deploy",
+    "05_call_the_endpoint",
+    "07_clean_up",
+    "A1_train_the_practice_model",
+]
+# Whatever machine ran them last must not show.
+TRACES = re.compile(
+    r"(/home/|/root/|/work/|/Users/|/tmp/|/opt/|site-packages|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:4[0-9]{4}\b)"
+)
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def cells(path: Path, kind: str) -> list[dict]:
+    return [cell for cell in read(path)["cells"] if cell["cell_type"] == kind]
+
+
+def source(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def printed(path: Path) -> str:
+    """All text that the committed outputs show."""
+    texts = []
+    for cell in cells(path, "code"):
+        for output in cell["outputs"]:
+            texts.append("".join(output.get("text", [])))
+            texts += ["".join(data) for kind, data in output.get("data", {}).items() if kind.startswith("text/")]
+    return "\n".join(texts)
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return request.param
+
+
+def test_every_notebook_of_the_lab_is_there():
+    assert set(EXPECTED) <= {path.stem for path in NOTEBOOKS}
+
+
+def test_it_opens_with_one_title_and_a_short_introduction(notebook):
+    texts = [source(cell) for cell in cells(notebook, "markdown")]
+    fenceless = re.sub(r"(?s)```.*?```", "", "\n".join(texts))
+    assert texts[0].startswith("# ")
+    assert len(re.findall(r"(?m)^# ", fenceless)) == 1
+    introduction = texts[0].partition("\n")[2]
+    assert len(introduction.split()) <= 120
+
+
+def test_its_parameters_are_one_cell_of_literals(notebook):
+    tagged = [cell for cell in cells(notebook, "code") if "parameters" in cell["metadata"].get("tags", [])]
+    assert len(tagged) == 1
+    for statement in ast.parse(source(tagged[0])).body:
+        assert isinstance(statement, ast.Assign)
+        ast.literal_eval(statement.value)
+
+
+def test_its_code_cells_are_short(notebook):
+    long = [source(cell) for cell in cells(notebook, "code") if len(source(cell).strip().splitlines()) > 20]
+    assert not long
+
+
+def test_its_outputs_are_of_one_clean_run(notebook):
+    code = cells(notebook, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+
+
+def test_its_outputs_name_no_place_of_the_machine_that_made_them(notebook):
+    assert not TRACES.findall(printed(notebook))
+
+
+def test_it_ends_with_a_check_that_can_fail(notebook):
+    code = [source(cell) for cell in cells(notebook, "code")]
+    assert any("assert " in text for text in code[-4:])
+
+
+def test_it_runs_in_any_python3_kernel_and_its_cells_have_ids(notebook):
+    tree = read(notebook)
+    assert tree["metadata"]["kernelspec"]["name"] == "python3"
+    ids = [cell.get("id") for cell in tree["cells"]]
+    assert all(ids) and len(set(ids)) == len(ids)
+
+
+def test_it_waits_for_conditions_and_not_for_time(notebook):
+    assert "time.sleep" not in "\n".join(source(cell) for cell in cells(notebook, "code"))
+
+
+def test_nbval_collects_the_labs_notebooks_in_order(pytestconfig):
+    assert pytestconfig.getoption("nbval")
+    assert pytestconfig.getini("testpaths")[-1] == "notebooks"
+    assert [path.stem for path in NOTEBOOKS] == sorted(path.stem for path in NOTEBOOKS)

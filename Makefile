@@ -16,7 +16,7 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy test lab endpoint bench emulator down clean lock
+.PHONY: help setup deploy test browser screenshots notebooks lab endpoint bench emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -33,9 +33,21 @@ deploy: setup ## run the notebooks in order, leave the endpoint running, print i
 test: setup ## check everything: lint, unit tests, templates, package, end to end, notebooks
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest $(ARGS)
 
+browser: setup ## check the page and JupyterLab in headless Chromium
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
+
+screenshots: setup ## take the README's screenshots again
+	@SCREENSHOTS=docs/screenshots PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser/test_page.py \
+		-k "screenshot and not committed"
+
+notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) scripts/execute.py $(ARGS)
+
 lab: setup ## open JupyterLab on the first notebook
-	@cd notebooks && PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
-		$(CURDIR)/.venv/bin/jupyter lab --ServerApp.log_level=ERROR 00_start_here.ipynb
+	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
+		JUPYTER_CONFIG_PATH=$(CURDIR)/scripts/jupyter JUPYTERLAB_WORKSPACES_DIR=$(CURDIR)/.build/jupyter/workspaces && \
+		jupyter lab workspaces import ../scripts/jupyter/lab.jupyterlab-workspace >/dev/null && \
+		jupyter lab --ServerApp.log_level=ERROR --LabApp.news_url= 00_start_here.ipynb
 
 endpoint: setup ## print the URL of the deployed endpoint, alone
 	@$(RUN) workshop.runner --endpoint $(CHOICES)

@@ -1,4 +1,4 @@
-"""Execute notebooks in place and keep their outputs as they are committed: `make notebooks`, or with names of your choice.
+"""Execute notebooks in place, with the outputs that are committed: `make notebooks`, or those that you name.
 
 One clean run each, from top to bottom with the parameters' defaults; of a progress bar only the last state is kept.
 """
@@ -27,8 +27,12 @@ def execute(path: Path) -> None:
     notebook = nbformat.read(path, 4)
     kernel, language = dict(notebook.metadata["kernelspec"]), {"name": "python"}
     client = nbclient.NotebookClient(
-        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}},
-        store_widget_state=False, coalesce_streams=True,
+        notebook,
+        timeout=900,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        store_widget_state=False,
+        coalesce_streams=True,
     )
     client.execute()
     notebook.metadata = {"kernelspec": kernel, "language_info": language}

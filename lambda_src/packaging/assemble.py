@@ -2,9 +2,9 @@
 
     python assemble.py --artifact FOLDER
 
-The artifact holds the function's modules, its Python dependencies as manylinux2014 wheels, and `lib/` with libmxnet and
-the shared libraries it needs that the Lambda runtime lacks. Third-party parts are kept in a cache whose name is a digest
-of everything that determines them, so a build after a change of the function's own code copies and downloads nothing.
+The artifact holds the function's modules, its Python dependencies as manylinux2014 wheels, and `lib/` with libmxnet
+and the shared libraries it needs that the Lambda runtime lacks. Third-party parts are kept in a cache whose name is a
+digest of everything that determines them, so a build after a change of the function's own code copies and downloads nothing.
 """
 
 import argparse
@@ -68,8 +68,16 @@ def run_pip(*arguments: str) -> None:
 
 def install_dependencies(target: Path) -> None:
     """Install the function's Python dependencies, for Lambda's platform, without what it does not use."""
-    run_pip("install", "--quiet", *PLATFORM, "--no-compile", "--target", str(target),
-            "--requirement", str(SOURCE / "requirements.txt"))
+    run_pip(
+        "install",
+        "--quiet",
+        *PLATFORM,
+        "--no-compile",
+        "--target",
+        str(target),
+        "--requirement",
+        str(SOURCE / "requirements.txt"),
+    )
     for pattern in UNUSED:
         for path in sorted(target.rglob("*")):
             if path.exists() and fnmatch(path.relative_to(target).as_posix(), pattern):
@@ -84,15 +92,23 @@ def extract_native_libraries(target: Path) -> None:
     """
     target.mkdir()
     with tempfile.TemporaryDirectory() as folder:
-        run_pip("download", "--quiet", "--no-deps", *PLATFORM, "--dest", folder,
-                "--requirement", str(HERE / "native-libraries.txt"))
+        run_pip(
+            "download",
+            "--quiet",
+            "--no-deps",
+            *PLATFORM,
+            "--dest",
+            folder,
+            "--requirement",
+            str(HERE / "native-libraries.txt"),
+        )
         for (project, pattern), name in NATIVE_LIBRARIES.items():
             (wheel,) = Path(folder).glob(f"{project}-*.whl")
             with zipfile.ZipFile(wheel) as archive:
                 found = [entry for entry in archive.namelist() if fnmatch(entry, pattern)]
                 if len(found) != 1:
                     raise RuntimeError(f"{wheel.name}: expected one file like {pattern}, found {found}")
-                with archive.open(found[0]) as source, open(target / name, "wb") as copy:
+                with archive.open(found[0]) as source, (target / name).open("wb") as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)
             (target / name).chmod(0o755)
 
@@ -121,15 +137,23 @@ def third_party() -> Path:
 
 def compile_modules(folder: Path) -> None:
     """Write bytecode for every module: Lambda cannot write it, and would compile at each cold start."""
-    compileall.compile_dir(folder, quiet=2, stripdir=str(folder), prependdir="/var/task", force=True,
-                           invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    compileall.compile_dir(
+        folder,
+        quiet=2,
+        stripdir=str(folder),
+        prependdir="/var/task",
+        force=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def assemble(artifact: Path) -> None:
     """Fill the folder `artifact`, which must be empty or missing."""
     if sys.version_info[:2] != PYTHON:
-        raise SystemExit(f"assemble.py: run it with Python {PYTHON[0]}.{PYTHON[1]}, whose bytecode the runtime reads; "
-                         f"this is {sys.version.split()[0]}")
+        raise SystemExit(
+            f"assemble.py: run it with Python {PYTHON[0]}.{PYTHON[1]}, whose bytecode the runtime reads; "
+            f"this is {sys.version.split()[0]}"
+        )
     shutil.copytree(third_party(), artifact, dirs_exist_ok=True)
     modules = Path(tempfile.mkdtemp())
     try:

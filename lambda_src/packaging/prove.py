@@ -2,9 +2,9 @@
 
     python prove.py FOLDER
 
-Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in the
-artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and, in a
-Python that sees nothing but the artifact and the standard library, the function's modules import and libmxnet predicts.
+Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in
+the artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and,
+in a Python that sees nothing but the artifact and the standard library, the function's modules import and libmxnet predicts.
 Exits with 1 and one line per finding when something is wrong.
 """
 
@@ -24,8 +24,16 @@ HEADROOM = 5_000_000  # bytes that a dependency's next release may grow by
 
 # In the python3.11 base image: glibc 2.26 and GCC 7.3's runtime libraries, and zlib.
 RUNTIME_LIBRARIES = {
-    "ld-linux-x86-64.so.2", "libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1",
-    "libgcc_s.so.1", "libstdc++.so.6", "libz.so.1",
+    "ld-linux-x86-64.so.2",
+    "libc.so.6",
+    "libdl.so.2",
+    "libm.so.6",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+    "libz.so.1",
 }
 NEWEST_SYMBOLS = {"GLIBC": (2, 26), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0), "ZLIB": (1, 2, 7)}
 
@@ -50,7 +58,8 @@ symbol = b"""{"nodes": [{"op": "null", "name": "data", "inputs": []}, {"op": "nu
  {"op": "null", "name": "fc_bias", "inputs": []},
  {"op": "FullyConnected", "name": "fc", "attrs": {"num_hidden": "2"}, "inputs": [[0, 0, 0], [1, 0, 0], [2, 0, 0]]},
  {"op": "softmax", "name": "probabilities", "inputs": [[3, 0, 0]]}],
- "arg_nodes": [0, 1, 2], "node_row_ptr": [0, 1, 2, 3, 4, 5], "heads": [[4, 0, 0]], "attrs": {"mxnet_version": ["int", 10901]}}"""
+ "arg_nodes": [0, 1, 2], "node_row_ptr": [0, 1, 2, 3, 4, 5], "heads": [[4, 0, 0]],
+ "attrs": {"mxnet_version": ["int", 10901]}}"""
 network = predictor.Predictor(symbol, params, ["one", "other"], size=4)
 ones = memoryview(struct.pack(f"<{inputs}f", *[1.0] * inputs)).cast("f", (1, 3, 4, 4))
 first, second = network.predict(ones)
@@ -60,8 +69,8 @@ outside = [name for name, module in sys.modules.items()
            if "-packages" in (getattr(module, "__file__", None) or "")]
 assert not outside, f"modules from outside the artifact: {outside}"
 loaded = [line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "lib/lib" in line]
-foreign = {path for path in loaded if path.rpartition("/")[2].startswith(("libgomp", "libquadmath", "libgfortran", "libopenblas"))
-           and not path.startswith(sys.argv[1])}
+own = ("libgomp", "libquadmath", "libgfortran", "libopenblas")
+foreign = {path for path in loaded if path.rpartition("/")[2].startswith(own) and not path.startswith(sys.argv[1])}
 assert not foreign, f"libraries from outside the artifact: {foreign}"
 '''
 
@@ -70,7 +79,7 @@ def elf_files(folder: Path):
     """Yield (path, ELFFile) of every ELF file below `folder`."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():
-            with open(path, "rb") as stream:
+            with path.open("rb") as stream:
                 if stream.read(4) == b"\x7fELF":
                     try:
                         yield path, ELFFile(stream)
@@ -106,8 +115,8 @@ def dynamic_entries(path: Path, elf: ELFFile) -> tuple[list[str], list[Path], li
 def library_findings(folder: Path) -> list[str]:
     """Needed libraries that neither the artifact, where the loader looks, nor the runtime has.
 
-    The loader's rules, ld.so(8): an object with a RUNPATH is served from there alone; one without is served from its own
-    RPATH and from those of the objects that loaded it.
+    The loader's rules, ld.so(8): an object with a RUNPATH is served from there alone; one without is served from its
+    own RPATH and from those of the objects that loaded it.
     """
     files, findings = {}, []
     for path, elf in elf_files(folder):
@@ -153,15 +162,22 @@ def symbol_findings(folder: Path) -> list[str]:
                     if not number[:1].isdigit():
                         findings += [f"{path.relative_to(folder)}: {library.name} {version.name}: not a public version"]
                     elif newest is None or tuple(map(int, number.split("."))) > newest:
-                        findings.append(f"{path.relative_to(folder)}: {library.name} {version.name}: newer than {newest}")
+                        place = path.relative_to(folder)
+                        findings.append(f"{place}: {library.name} {version.name}: newer than {newest}")
     return findings
 
 
 def run_findings(folder: Path) -> list[str]:
     """What goes wrong when a Python that sees only the artifact imports the function and predicts."""
     environment = {"PATH": "/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", PROBE, str(folder)], env=environment, capture_output=True,
-                          text=True, cwd=folder, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", PROBE, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=120,
+    )
     return [] if done.returncode == 0 else [f"import and predict: {(done.stderr or done.stdout).strip()[-2000:]}"]
 
 
@@ -183,7 +199,8 @@ def main() -> int:
         print(f"prove: {finding}", file=sys.stderr)
     if not findings:
         used = size(folder)
-        print(f"proved: {used:,} bytes unzipped, {UNZIPPED_LIMIT - used:,} below the limit; libraries, symbols, run: fine")
+        room = UNZIPPED_LIMIT - used
+        print(f"proved: {used:,} bytes unzipped, {room:,} below the limit; libraries, symbols, run: fine")
     return 1 if findings else 0
 
 

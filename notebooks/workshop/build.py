@@ -35,8 +35,9 @@ def commands(phase: str, spec: dict | None = None) -> list[str]:
 def run_phase(phase: str, environment: dict[str, str], spec: dict | None = None) -> list[str]:
     """Run one phase's commands from the repository's root and return the last lines of each one's output.
 
-    `environment`: everything the commands see: `Lab.environment()` and what the buildspec expects (`ARTIFACT_BUCKET`,
-    `AWS_REGION`); this Python's own scripts come first on the PATH. All output goes to `.build/build.log`. Raises BuildError at the first command that fails.
+    `environment`: everything the commands see: `Lab.environment()`, and what the buildspec expects (`ARTIFACT_BUCKET`,
+    `AWS_REGION`); this Python's own scripts come first on the PATH. All output goes to `.build/build.log`. Raises
+    BuildError at the first command that fails.
     """
     spec = spec or read_buildspec()
     path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
@@ -45,10 +46,18 @@ def run_phase(phase: str, environment: dict[str, str], spec: dict | None = None)
     ends = []
     for command in commands(phase, spec):
         tail: deque[str] = deque(maxlen=25)
-        with open(LOG, "w" if phase == PHASES[0] else "a") as log:
+        with LOG.open("w" if phase == PHASES[0] else "a") as log:
             log.write(f"\n[{phase}] {command}\n")
-            process = subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=variables, text=True, errors="replace",
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=ROOT,
+                env=variables,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
             for line in process.stdout:
                 log.write(line)
                 if line.strip():

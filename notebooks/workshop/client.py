@@ -36,8 +36,12 @@ def hello_url(lab: Lab) -> str:
 def lent_sample(lab: Lab, name: str, seconds: int = 300) -> Iterator[str]:
     """Put a sample into the model store for a while and yield a presigned URL that reads it for `seconds`."""
     store, key = lab.outputs(lab.app_stack)["ModelStoreBucket"], f"samples/{uuid4().hex}.jpg"
-    s3 = lab.client("s3", signature_version="s3v4", s3={"addressing_style": "virtual" if lab.target == "aws" else "path"})
-    version = s3.put_object(Bucket=store, Key=key, Body=sample_path(name).read_bytes(), ContentType="image/jpeg")["VersionId"]
+    s3 = lab.client(
+        "s3", signature_version="s3v4", s3={"addressing_style": "virtual" if lab.target == "aws" else "path"}
+    )
+    version = s3.put_object(Bucket=store, Key=key, Body=sample_path(name).read_bytes(), ContentType="image/jpeg")[
+        "VersionId"
+    ]
     try:
         yield s3.generate_presigned_url("get_object", Params={"Bucket": store, "Key": key}, ExpiresIn=seconds)
     finally:
@@ -45,7 +49,7 @@ def lent_sample(lab: Lab, name: str, seconds: int = 300) -> Iterator[str]:
 
 
 def predict_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> dict:
-    """One prediction by URL of a sample. Raises requests.HTTPError, with the endpoint's own words, when it is refused."""
+    """One prediction by URL of a sample. Raises requests.HTTPError, in the endpoint's own words, when refused."""
     with lent_sample(lab, name) as url:
         answer = requests.get(predict_url(lab), params={"url": url, "top": top}, timeout=60)
     if not answer.ok:
@@ -54,7 +58,7 @@ def predict_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> dict:
 
 
 def timed_post(url: str, picture: bytes) -> float:
-    """Post a JPEG and return the seconds until its prediction has arrived. Raises requests.HTTPError when it is refused."""
+    """Post a JPEG and return the seconds until its prediction is here. Raises requests.HTTPError when refused."""
     begin = time.perf_counter()
     answer = requests.post(url, picture, headers={"Content-Type": "image/jpeg"}, timeout=60)
     seconds = time.perf_counter() - begin
@@ -75,7 +79,7 @@ def force_cold_start(lab: Lab) -> None:
 def request_log(lab: Lab, since: float, wait: float = 60.0) -> list[dict]:
     """The function's own log lines, one JSON object per request answered since `since` (Unix time, s), oldest first.
 
-    CloudWatch takes some seconds to show a line: asks again until there is one. Raises TimeoutError after `wait` seconds.
+    CloudWatch takes some seconds to show a line: asks again until there is one. Raises TimeoutError after `wait` s.
     """
     logs, group = lab.client("logs"), f"/aws/lambda/{lab.project_id}-predict"
     deadline = time.monotonic() + wait

@@ -17,14 +17,20 @@ def package(sizes: Mapping[str, int], limit: int) -> None:
     left, total = 0.0, sum(sizes.values())
     ordered = sorted(sizes.items(), key=lambda item: -item[1])
     for (part, size), colour in zip(ordered, (BLUE, ORANGE, GREEN, PINK, SKY, RED), strict=False):
-        axes.barh(0, size / 1e6, left=left, height=0.5, color=colour, label=f"{part}, {size / 1e6:.0f} MB", edgecolor="white")
+        axes.barh(
+            0, size / 1e6, left=left, height=0.5, color=colour, label=f"{part}, {size / 1e6:.0f} MB", edgecolor="white"
+        )
         left += size / 1e6
     axes.axvline(limit / 1e6, color=RED, linewidth=2.5)
-    axes.annotate(f"limit {limit / 1e6:.0f} MB", (limit / 1e6, 0.42), (-6, 0), textcoords="offset points", ha="right", color=RED)
+    axes.annotate(
+        f"limit {limit / 1e6:.0f} MB", (limit / 1e6, 0.42), (-6, 0), textcoords="offset points", ha="right", color=RED
+    )
     axes.set(xlim=(0, limit / 1e6 * 1.03), ylim=(-0.4, 0.6), yticks=[], xlabel="unzipped size, MB")
     axes.spines["left"].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=3)
-    headline(figure, f"The package fits: {(limit - total) / 1e6:.0f} MB below the limit, and nearly all of it is libmxnet")
+    headline(
+        figure, f"The package fits: {(limit - total) / 1e6:.0f} MB below the limit, and nearly all of it is libmxnet"
+    )
 
 
 def _spans(events: Sequence[dict]) -> list[tuple[str, float, float, bool]]:
@@ -48,7 +54,9 @@ def stack_events(events: Sequence[dict]) -> None:
     total = max(end for _, _, end, _ in spans) or 1.0
     for row, (_, start, end, failed) in enumerate(spans):
         axes.barh(row, max(end - start, total / 150), left=start, height=0.62, color=RED if failed else BLUE)
-    axes.set(yticks=range(len(spans)), yticklabels=[name for name, *_ in spans], xlabel="seconds", xlim=(0, total * 1.02))
+    axes.set(
+        yticks=range(len(spans)), yticklabels=[name for name, *_ in spans], xlabel="seconds", xlim=(0, total * 1.02)
+    )
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
     latest: datetime = max(event["Timestamp"] for event in events)
@@ -59,8 +67,13 @@ def stack_events(events: Sequence[dict]) -> None:
 def predictions_grid(answers: Mapping[str, tuple[Path, Sequence[dict]]], columns: int = 2) -> None:
     """Each picture beside its ranked classes, `columns` pairs a row: name -> (JPEG file, the answer's predictions)."""
     rows = -(-len(answers) // columns)
-    figure, grid = plt.subplots(rows, columns * 2, figsize=(6.2 * columns, 2.25 * rows), squeeze=False,
-                                gridspec_kw={"width_ratios": [1, 1.15] * columns})
+    figure, grid = plt.subplots(
+        rows,
+        columns * 2,
+        figsize=(6.2 * columns, 2.25 * rows),
+        squeeze=False,
+        gridspec_kw={"width_ratios": [1, 1.15] * columns},
+    )
     for axes in grid.flat:
         axes.axis("off")
     for index, (file, ranked) in enumerate(answers.values()):

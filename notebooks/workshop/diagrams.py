@@ -8,8 +8,17 @@ INK, GREY, BLUE, ORANGE, GREEN = "#222222", "#6b7280", "#0072b2", "#d55e00", "#0
 
 def box(axes, x, y, title, detail="", color=BLUE, width=2.0, height=1.0):
     """Draw a rounded box centred at (x, y), in the axes' units, with a bold title and smaller detail below it."""
-    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0.02,rounding_size=0.12",
-                                  facecolor=color + "1a", edgecolor=color, linewidth=1.6))
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle="round,pad=0.02,rounding_size=0.12",
+            facecolor=color + "1a",
+            edgecolor=color,
+            linewidth=1.6,
+        )
+    )
     axes.text(x, y + (0.17 if detail else 0), title, ha="center", va="center", fontsize=12, weight="bold", color=INK)
     if detail:
         axes.text(x, y - 0.2, detail, ha="center", va="center", fontsize=9.5, color=INK, linespacing=1.25)
@@ -17,12 +26,30 @@ def box(axes, x, y, title, detail="", color=BLUE, width=2.0, height=1.0):
 
 def arrow(axes, start, end, label="", color=INK, style="-|>", dashed=False, bend=0.0, offset=(0, 0.16)):
     """Draw an arrow from `start` to `end`, (x, y) each, with its label at the middle, moved by `offset`."""
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, mutation_scale=14, color=color, linewidth=1.5,
-                                   linestyle="--" if dashed else "-", connectionstyle=f"arc3,rad={bend}",
-                                   shrinkA=2, shrinkB=2))
+    axes.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle=style,
+            mutation_scale=14,
+            color=color,
+            linewidth=1.5,
+            linestyle="--" if dashed else "-",
+            connectionstyle=f"arc3,rad={bend}",
+            shrinkA=2,
+            shrinkB=2,
+        )
+    )
     if label:
-        axes.text((start[0] + end[0]) / 2 + offset[0], (start[1] + end[1]) / 2 + offset[1], label, ha="center",
-                  va="center", fontsize=9.5, color=color)
+        axes.text(
+            (start[0] + end[0]) / 2 + offset[0],
+            (start[1] + end[1]) / 2 + offset[1],
+            label,
+            ha="center",
+            va="center",
+            fontsize=9.5,
+            color=color,
+        )
 
 
 def canvas(width, height, title):

@@ -23,13 +23,17 @@ def status(cloudformation, stack: str) -> str:
 
 
 def create_change_set(
-    cloudformation, stack: str, template: Path | str, parameters: dict[str, object], role_arn: str | None = None,
+    cloudformation,
+    stack: str,
+    template: Path | str,
+    parameters: dict[str, object],
+    role_arn: str | None = None,
     capabilities: tuple[str, ...] = (),
 ) -> dict | None:
     """Ask what `template` would change in `stack` and wait for the answer.
 
-    Returns the change set as `describe_change_set` has it, or None when nothing would change. A stack whose creation was
-    rolled back is deleted first: CloudFormation cannot update it. Raises StackError when the template is refused.
+    Returns the change set as `describe_change_set` has it, or None when nothing would change. A stack whose creation
+    was rolled back is deleted first: CloudFormation cannot update it. Raises StackError when the template is refused.
     """
     body = Path(template).read_text()
     state = status(cloudformation, stack)
@@ -74,8 +78,11 @@ def execute(cloudformation, change_set: dict) -> list[dict]:
     try:
         waiter.wait(StackName=stack, WaiterConfig=WAIT)
     except WaiterError as error:
-        failed = [event for event in events(cloudformation, stack)
-                  if event["EventId"] not in seen and event["ResourceStatus"].endswith("FAILED")]
+        failed = [
+            event
+            for event in events(cloudformation, stack)
+            if event["EventId"] not in seen and event["ResourceStatus"].endswith("FAILED")
+        ]
         first = failed[0] if failed else {}
         raise StackError(
             f"{stack}: {status(cloudformation, stack)}; first to fail: {first.get('LogicalResourceId', 'unknown')}: "

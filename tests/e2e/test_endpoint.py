@@ -32,14 +32,25 @@ def lab(emulator_url, tmp_path_factory):
     """A lab whose function is built, deployed, granted its store and given the practice model."""
     lab = connect("local", "us-east-1", PROJECT)
     cloudformation = lab.client("cloudformation")
-    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", {"ProjectId": PROJECT},
-                  capabilities=("CAPABILITY_NAMED_IAM",))
+    stacks.deploy(
+        cloudformation,
+        lab.toolchain_stack,
+        ROOT / "toolchain.yml",
+        {"ProjectId": PROJECT},
+        capabilities=("CAPABILITY_NAMED_IAM",),
+    )
     environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
     for phase in build.PHASES:
         build.run_phase(phase, environment)
     parameters = {"ProjectId": PROJECT, "AllowedPrivateHosts": urlsplit(emulator_url).netloc, "Emulator": "true"}
-    stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", parameters,
-                  lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))
+    stacks.deploy(
+        cloudformation,
+        lab.app_stack,
+        ROOT / "template-export.yml",
+        parameters,
+        lab.role_arn(lab.cloudformation_role),
+        ("CAPABILITY_AUTO_EXPAND",),
+    )
     grant(lab)
     files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
     for file in (files.symbol, files.params, files.synset, files.manifest):

@@ -7,14 +7,15 @@ import subprocess
 import sys
 
 import assemble
-import images
 import numpy as np
 import prove
 import pytest
-from predictor import Predictor
 
 from workshop import models
 from workshop.samples import SAMPLES, sample_path
+
+import images
+from predictor import Predictor
 
 PREDICT_ALONE = """
 import json, sys
@@ -93,9 +94,13 @@ def test_every_module_comes_with_bytecode_that_ignores_times(artifact):
 
 def test_the_artifact_predicts_what_the_workbook_predicts(artifact, practice):
     pictures = [str(sample_path(name)) for name in SAMPLES]
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", PREDICT_ALONE, str(artifact), str(practice.folder), *pictures],
-                          capture_output=True, text=True, check=False,
-                          env={"OMP_NUM_THREADS": "1", "MXNET_SUBGRAPH_VERBOSE": "0", "PATH": "/usr/bin:/bin"})
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", PREDICT_ALONE, str(artifact), str(practice.folder), *pictures],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"OMP_NUM_THREADS": "1", "MXNET_SUBGRAPH_VERBOSE": "0", "PATH": "/usr/bin:/bin"},
+    )
     assert done.returncode == 0, done.stderr
     network = Predictor(practice.symbol.read_bytes(), practice.params.read_bytes(), practice.labels)
     here = [network.predict(images.prepare(images.decode(sample_path(name).read_bytes()))) for name in SAMPLES]

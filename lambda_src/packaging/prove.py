@@ -4,8 +4,8 @@
 
 Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in
 the artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and,
-in a Python that sees nothing but the artifact and the standard library, the function's modules import and libmxnet predicts.
-Exits with 1 and one line per finding when something is wrong.
+in a Python that sees nothing but the artifact and the standard library, the function's modules import and libmxnet
+predicts. Exits with 1 and one line per finding when something is wrong.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The notebooks as they are committed: the design's conventions, which nbval itself does not look at.
 
-That their outputs are what they print today is nbval's part: `pytest notebooks` runs them in order (see pyproject.toml).
+That their outputs are what they print today is nbval's part: `pytest notebooks` runs them in order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from workshop import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.ipynb"))

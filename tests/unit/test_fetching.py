@@ -19,6 +19,7 @@ import fetching
 from errors import PredictionError
 from fetching import AllowedHosts, fetch, is_public
 
+pytestmark = pytest.mark.timeout(30)  # a host that is let go on would go on for ever
 HOST = "images.example"
 PUBLIC = "93.184.215.14"
 

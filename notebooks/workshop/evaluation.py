@@ -1,6 +1,7 @@
 """How good a classifier is: accuracy, confusion, calibration, and its worst mistakes."""
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,14 +16,14 @@ Predict = Callable[[np.ndarray], np.ndarray]
 def predict_files(files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndarray:
     """Probabilities float32 (predictors, N, classes) for picture files, as the function would answer them.
 
-    Each file is read and goes through the function's own `images.decode` and `images.prepare`; each of `predicts` takes
-    the result, float32 (1, 3, 224, 224), and returns float32 (classes,).
+    Each file's bytes go through the function's own `images.network_input`; each of `predicts` takes the result, float32
+    (1, 3, 224, 224), and returns float32 (classes,).
     """
     import images  # the function's
 
     answers = []
     for file in progress(files, desc="evaluate", unit="image"):
-        batch = images.prepare(images.decode(Path(file).read_bytes()))
+        batch = images.network_input(Path(file).read_bytes())
         answers.append([predict(batch) for predict in predicts])
     return np.array(answers, np.float32).transpose(1, 0, 2)
 
@@ -30,6 +31,15 @@ def predict_files(files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndar
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The share of pictures, 0 to 1, whose most probable class is the right one ("top-1")."""
     return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of -log of what the right class was given: 0 if sure and right, log(classes) for a guess.
+
+    Probabilities count as at least 1e-7, so that one hopeless answer does not make it infinite.
+    """
+    given = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(given, 1e-7)).mean())
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
@@ -97,3 +107,15 @@ def summary(probabilities: np.ndarray, labels: np.ndarray) -> dict:
         "calibration": [{name: round(value, 4) for name, value in asdict(one).items()} for one in found],
         "confusion_matrix": confusion_matrix(probabilities, labels).tolist(),
     }
+
+
+def write_json(results: dict, path: Path) -> None:
+    """Write results so that a person can read them: one line per entry, a matrix one line per row."""
+
+    def line(value):
+        if isinstance(value, list) and value and isinstance(value[0], list | dict):
+            return "[\n  " + ",\n  ".join(json.dumps(row) for row in value) + "\n ]"
+        return json.dumps(value)
+
+    entries = [f" {json.dumps(name)}: {line(value)}" for name, value in results.items()]
+    Path(path).write_text("{\n" + ",\n".join(entries) + "\n}\n")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from workshop.evaluation import Bin
 from workshop.plots import BLUE, GREY, INK, LIGHT, ORANGE, PALE_BLUE, headline
@@ -24,6 +24,7 @@ def _phases(axes, epochs: Sequence[Epoch], label: bool = True) -> None:
                 textcoords="offset points", ha="center", va="top", color="#555555",
             )  # fmt: skip
     axes.set_xlim(0, len(epochs))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def learning_rate(epochs: Sequence[Epoch], rates: np.ndarray, title: str) -> None:

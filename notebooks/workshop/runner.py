@@ -307,13 +307,13 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
 
 
 def ipython_folder(folder: Path) -> Path:
-    """Make an IPYTHONDIR: none of the user's start-up files, no history kept, a kernel that reports errors only.
+    """Make an IPYTHONDIR: none of the user's start-up files, no history kept, a quiet kernel.
 
     Each kernel start would otherwise warn that its sockets, on the loopback address, are not encrypted.
     """
     profile = folder / "profile_default"
     profile.mkdir(parents=True, exist_ok=True)
-    settings = "c.IPKernelApp.log_level = 'ERROR'\nc.HistoryManager.enabled = False\n"
+    settings = "c.IPKernelApp.log_level = 'CRITICAL'\nc.HistoryManager.enabled = False\n"
     (profile / "ipython_kernel_config.py").write_text(settings, encoding="utf-8")
     return folder
 

@@ -289,6 +289,8 @@ TRUTH = np.array([0, 1, 1, 0])
 def test_accuracy_confusion_and_mistakes_by_hand():
     assert evaluation.accuracy(SAID, TRUTH) == 0.5
     assert evaluation.confusion_matrix(SAID, TRUTH).tolist() == [[1, 1], [1, 1]]
+    # Row: what the picture shows. Three pictures of class 0, two of them taken for class 1.
+    assert evaluation.confusion_matrix(SAID[[0, 2, 3]], np.zeros(3, int)).tolist() == [[1, 2], [0, 0]]
     assert evaluation.worst_mistakes(SAID, TRUTH, 9).tolist() == [1, 3]
     assert evaluation.log_loss(SAID, TRUTH) == pytest.approx(-np.log([0.9, 0.3, 0.8, 0.4]).mean(), rel=1e-5)
 

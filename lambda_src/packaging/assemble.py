@@ -5,7 +5,8 @@
 The artifact holds the function's modules, its Python dependencies as manylinux2014 wheels, and `lib/` with libmxnet
 and the shared libraries it needs that the Lambda runtime lacks. Third-party parts are kept in a cache whose name is a
 digest of everything that determines them, so a build after a change of the function's own code copies and downloads
-nothing. """
+nothing.
+"""
 
 import argparse
 import compileall

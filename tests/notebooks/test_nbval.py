@@ -22,6 +22,7 @@ EXPECTED = [
     "03_edit_iam",
     "04_build_and_deploy",
     "05_call_the_endpoint",
+    "06_predict_at_scale",
     "07_clean_up",
     "A1_train_the_practice_model",
 ]

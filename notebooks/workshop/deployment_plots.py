@@ -34,14 +34,17 @@ def package(sizes: Mapping[str, int], limit: int) -> None:
 
 
 def _spans(events: Sequence[dict]) -> list[tuple[str, float, float, bool]]:
-    """(resource, start s, end s, failed) of each resource in stack events, by start."""
+    """(resource, start s, end s, failed) of each resource in stack events, by start; all permissions are one row."""
     begin = min(event["Timestamp"] for event in events)
+    permissions = {event["LogicalResourceId"] for event in events if event["ResourceType"] == "AWS::Lambda::Permission"}
     spans: dict[str, list] = {}
     for event in events:
-        if event["LogicalResourceId"] == event["StackName"]:
+        name = event["LogicalResourceId"]
+        if name == event["StackName"]:
             continue
+        name = f"{len(permissions)} permissions to call" if name in permissions else name
         at = (event["Timestamp"] - begin).total_seconds()
-        span = spans.setdefault(event["LogicalResourceId"], [at, at, False])
+        span = spans.setdefault(name, [at, at, False])
         span[1] = max(span[1], at)
         span[2] |= event["ResourceStatus"].endswith("FAILED")
     return sorted(((name, *span) for name, span in spans.items()), key=lambda span: (span[1], span[2]))
@@ -61,7 +64,7 @@ def stack_events(events: Sequence[dict]) -> None:
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
     latest: datetime = max(event["Timestamp"] for event in events)
     took = (latest - min(event["Timestamp"] for event in events)).total_seconds()
-    headline(figure, f"{len(spans)} resources in {took:.0f} s")
+    headline(figure, f"CloudFormation worked through the stack in {took:.0f} s")
 
 
 def predictions_grid(answers: Mapping[str, tuple[Path, Sequence[dict]]], columns: int = 2) -> None:

@@ -102,6 +102,18 @@ def events(cloudformation, stack: str) -> list[dict]:
         raise
 
 
+def last_operation(cloudformation, stack: str) -> list[dict]:
+    """The events of the last thing that was done to a stack, oldest first."""
+    found = events(cloudformation, stack)
+    begins = [
+        index
+        for index, event in enumerate(found)
+        if event["LogicalResourceId"] == stack
+        and event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+    ]
+    return found[begins[-1] :] if begins else found
+
+
 def deploy(cloudformation, stack, template, parameters, role_arn=None, capabilities=()) -> list[dict]:
     """Create or update `stack` in one step; returns the events, none when nothing changed."""
     change_set = create_change_set(cloudformation, stack, template, parameters, role_arn, capabilities)

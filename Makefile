@@ -16,7 +16,7 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy test browser screenshots notebooks lab endpoint bench emulator down clean lock
+.PHONY: help setup deploy scale test browser screenshots notebooks lab endpoint bench emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ setup: ## make .venv and .venv-emulator, when missing or out of date
 
 deploy: setup ## run the notebooks in order, leave the endpoint running, print its URL and one prediction
 	@$(RUN) workshop.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)")
+
+scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
+	@$(RUN) workshop.runner $(CHOICES) --scale
 
 test: setup ## check everything: lint, unit tests, templates, package, end to end, notebooks
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest $(ARGS)

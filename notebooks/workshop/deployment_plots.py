@@ -64,7 +64,7 @@ def stack_events(events: Sequence[dict]) -> None:
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
     latest: datetime = max(event["Timestamp"] for event in events)
     took = (latest - min(event["Timestamp"] for event in events)).total_seconds()
-    headline(figure, f"CloudFormation worked through the stack in {took:.0f} s")
+    headline(figure, f"CloudFormation worked through the stack in {took:.1f} s")
 
 
 def predictions_grid(answers: Mapping[str, tuple[Path, Sequence[dict]]], columns: int = 2) -> None:

@@ -3,7 +3,8 @@
     python -m workshop.runner --target local --model practice
 
 The executed notebooks, an HTML page of each, `index.html` that links them and `summary.json` go to `runs/<UTC time>/`;
-`runs/latest` names the newest. 07 (which deletes everything) and the appendices are not run.
+`runs/latest` names the newest. 06, which measures, is run by `--scale`; 07, which deletes everything, and the
+appendices are not run.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from .lab import Lab, LabError, check_project_id, check_region, connect
 
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / "runs"
-NOT_RUN = ("07_",)
+SCALE = "06_"  # measures what is deployed, for minutes and, on AWS, for money: run when it is asked for
+NOT_RUN = (SCALE, "07_")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -69,8 +71,10 @@ class Run:
         return all(result.status == "passed" for result in self.results)
 
 
-def notebooks(folder: Path = NOTEBOOKS) -> list[Path]:
-    """The notebooks of a deploy, in order: `NN_*.ipynb` but the one that deletes everything."""
+def notebooks(folder: Path = NOTEBOOKS, scale: bool = False) -> list[Path]:
+    """The notebooks of a deploy, in order: `NN_*.ipynb` but those that measure or delete; `scale`: that one alone."""
+    if scale:
+        return sorted(folder.glob(f"{SCALE}*.ipynb"))
     return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if not path.name.startswith(NOT_RUN))
 
 
@@ -342,6 +346,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="any other parameter"
     )
+    parser.add_argument("--scale", action="store_true", help="run the notebook that measures what is deployed, alone")
     parser.add_argument("--endpoint", action="store_true", help="run nothing: print the endpoint's URL alone")
     return parser.parse_args(arguments)
 
@@ -373,7 +378,7 @@ def print_endpoint(chosen: argparse.Namespace) -> None:
 
 def deploy(chosen: argparse.Namespace) -> int:
     """Check everything that can be checked first, run the notebooks, print the URL and one prediction."""
-    paths, parameters = notebooks(), parameters_of(chosen)
+    paths, parameters = notebooks(scale=chosen.scale), parameters_of(chosen)
     share(parameters, paths)
     check_region(parameters.get("region", "us-east-1"))
     check_project_id(parameters.get("project_id", "predictions"))

@@ -38,7 +38,8 @@ def folder(tmp_path):
 def test_the_deploy_runs_all_but_the_clean_up_and_the_appendix(tmp_path):
     for name in ("01_b.ipynb", "00_a.ipynb", "07_clean_up.ipynb", "A1_train.ipynb", "notes.txt", "06_scale.ipynb"):
         (tmp_path / name).touch()
-    assert [path.name for path in runner.notebooks(tmp_path)] == ["00_a.ipynb", "01_b.ipynb", "06_scale.ipynb"]
+    assert [path.name for path in runner.notebooks(tmp_path)] == ["00_a.ipynb", "01_b.ipynb"]
+    assert [path.name for path in runner.notebooks(tmp_path, scale=True)] == ["06_scale.ipynb"]
 
 
 def test_each_notebook_gets_the_parameters_it_has(tmp_path):
@@ -193,7 +194,7 @@ def test_an_interruption_ends_the_kernel_too(tmp_path, folder):
     write_notebook(tmp_path, "00_a.ipynb", source)
     script = (
         "import sys; from pathlib import Path; from workshop import runner\n"
-        "runner.notebooks = lambda: [Path(sys.argv[1])]\n"
+        "runner.notebooks = lambda **chosen: [Path(sys.argv[1])]\n"
         "runner.prepare_environment = lambda *arguments: None\n"
         "runner.lab_of = lambda parameters: 'lab'\n"
         "runner.RUNS = runner.ROOT / 'runs'\n"

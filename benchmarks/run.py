@@ -46,7 +46,12 @@ def main() -> None:
         finally:
             subprocess.run(["make", "down"], cwd=clone, check=False)
     result = {
-        "machine": {"cpu": cpu(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version()},
+        "machine": {
+            "cpu": cpu(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+            "python": platform.python_version(),
+        },
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "load_at_the_end": round(os.getloadavg()[1], 1),
         "make_deploy_fresh_clone_s": fresh,

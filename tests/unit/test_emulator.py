@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -221,3 +222,4 @@ def test_the_command_says_what_it_does():
         assert "1 to 65535" in command("start", "--port", "70000").stderr
     finally:
         command("stop", "--port", port)
+        shutil.rmtree(ROOT / ".emulator" / port, ignore_errors=True)

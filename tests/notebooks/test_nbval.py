@@ -28,7 +28,7 @@ EXPECTED = [
 ]
 # Whatever machine ran them last must not show.
 TRACES = re.compile(
-    r"(/home/|/root/|/work/|/Users/|/tmp/|/opt/|site-packages|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:4[0-9]{4}\b)"
+    r"(/(home|root|work|Users|tmp|opt)/|site-packages|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:4[0-9]{4}\b)"
 )
 
 

@@ -52,6 +52,8 @@ class Record:
         self.started = time.monotonic()
         left = min(context.get_remaining_time_in_millis() / 1000, GATEWAY_SECONDS - waited(event, time.time()))
         self.deadline = self.started + left - RESERVE_SECONDS
+        # The logger's own: the environment's first invocation, and false where Lambda provisioned it beforehand.
+        self.cold_start: bool = logger.get_current_keys()["cold_start"]
         self.stages: dict[str, float] = {}  # milliseconds
         self.fields: dict[str, Any] = {}
 
@@ -151,13 +153,13 @@ def _answer(record: Record, data: bytes, top: int) -> Response:
     model = _loaded_model(record)
     with record.stage("predict"):
         predictions = predictor.rank(model.predictor.predict(batch), model.labels, top)
-    timings = {name: record.stages.get(name, 0.0) for name in ("fetch", "decode", "predict")}
     body = {
         "predictions": predictions,
         "model": {"name": model.name, "sha256": model.sha256},
-        "timings_ms": timings,
+        "cold_start": record.cold_start,
+        "timings_ms": {"fetch": 0.0, **record.stages},  # "load" where this request loaded the model
     }
-    return Response(200, "application/json", body, HEADERS)
+    return Response(200, "application/json", body, _headers(record))
 
 
 def _fetched(record: Record, url: str) -> bytes:
@@ -299,7 +301,11 @@ def _failed(record: Record, problem: PredictionError, headers: dict[str, str] | 
     record.fields["error"] = problem.message
     if problem.detail:
         record.fields["detail"] = problem.detail
-    return Response(problem.status, "application/json", problem.body(), {**HEADERS, **(headers or {})})
+    return Response(problem.status, "application/json", problem.body(), {**_headers(record), **(headers or {})})
+
+
+def _headers(record: Record) -> dict[str, str]:
+    return {**HEADERS, "X-Cold-Start": str(record.cold_start).lower()}
 
 
 def _plain(response: Response) -> dict[str, Any]:

@@ -87,9 +87,11 @@ def test_by_url_and_by_body_are_the_same_prediction(lab, url):
 
 
 def test_the_answer_names_the_model_and_its_times(url):
-    answer = post(url, sample_path("church").read_bytes()).json()
+    response = post(url, sample_path("church").read_bytes())
+    answer = response.json()
     assert answer["model"]["name"] == "practice" and len(answer["model"]["sha256"]) == 64
-    assert set(answer["timings_ms"]) == {"fetch", "decode", "predict"}
+    assert set(answer["timings_ms"]) == {"fetch", "decode", "predict"}, "a warm request loads no model"
+    assert answer["cold_start"] is False and response.headers["X-Cold-Start"] == "false"
     probabilities = [item["probability"] for item in answer["predictions"]]
     assert probabilities == sorted(probabilities, reverse=True) and 0 < sum(probabilities) <= 1.0001
 

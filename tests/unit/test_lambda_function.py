@@ -152,10 +152,13 @@ def ask(request: Any, seconds: float = 29.0) -> tuple[int, dict]:
     headers = response.get("headers") or {name: values[0] for name, values in response["multiValueHeaders"].items()}
     assert headers["Content-Type"] == "application/json"
     assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Cold-Start"] in ("true", "false")
     body = json.loads(response["body"], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     json.dumps(response)
     if response["statusCode"] == 200:
-        assert body.keys() == {"predictions", "model", "timings_ms"}
+        assert body.keys() == {"predictions", "model", "cold_start", "timings_ms"}
+        assert headers["X-Cold-Start"] == str(body["cold_start"]).lower()
+        assert {"fetch", "decode", "predict"} <= body["timings_ms"].keys() <= lambda_function.METRIC_NAMES.keys()
     else:
         assert body.keys() == {"error"}
         assert body["error"].keys() == {"code", "message"}
@@ -183,7 +186,7 @@ def test_a_prediction_by_url(fetched, tiny_model):
     assert all(entry["class"] in tiny_model.labels for entry in body["predictions"])
     assert body["model"]["name"] == "tiny"
     assert f"{body['model']['sha256']}  resnet-18-0000.params" in tiny_model.files[MANIFEST].decode()
-    assert body["timings_ms"].keys() == {"fetch", "decode", "predict"}
+    assert body["timings_ms"].keys() == {"fetch", "load", "decode", "predict"}
     assert fetched[0][0] == URL
 
 
@@ -363,6 +366,32 @@ def test_the_model_is_loaded_once(store):
     for _ in range(3):
         assert ask(upload(JPEG))[0] == 200
     assert store.reads == 4
+
+
+def test_loading_is_timed_in_the_answer_of_the_request_that_loads():
+    loaded, kept = (ask(upload(JPEG))[1]["timings_ms"] for _ in range(2))
+    assert loaded["load"] > 0
+    assert "load" not in kept
+
+
+@pytest.mark.parametrize("first", [upload(JPEG), upload(b"no image"), event("PUT"), None])
+def test_the_environments_first_answer_says_cold_as_its_log_line_and_its_metric_do(first, monkeypatch, output):
+    monkeypatch.setattr("aws_lambda_powertools.logging.logger.is_cold_start", True)
+    monkeypatch.setattr("aws_lambda_powertools.metrics.provider.cold_start.is_cold_start", True)
+    said = []
+    for request in (first, upload(JPEG), event()):
+        response = lambda_function.lambda_handler(request, Context())
+        headers = response.get("headers") or {name: value[0] for name, value in response["multiValueHeaders"].items()}
+        lines = printed(output)
+        logged = [line["cold_start"] for line in lines if "_aws" not in line]
+        said.append((headers["X-Cold-Start"], logged, any("ColdStart" in line for line in lines)))
+    assert said == [("true", [True], True), ("false", [False], False), ("false", [False], False)]
+
+
+def test_an_environment_that_lambda_provisioned_is_never_cold(monkeypatch):
+    monkeypatch.setattr("aws_lambda_powertools.logging.logger.is_cold_start", True)
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")
+    assert ask(upload(JPEG))[1]["cold_start"] is False
 
 
 def test_a_bad_request_loads_no_model(store):

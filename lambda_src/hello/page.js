@@ -14,7 +14,6 @@
     url_malformed: "This address is not one to fetch from",
     address_not_public: "This address is not on the public Internet",
     image_too_large: "The picture is too large",
-    too_large: "The picture is too large",
     media_type_not_supported: "This is not a kind of picture it can read",
     not_an_image: "This is not a picture it can read",
     image_broken: "The picture is damaged",
@@ -24,6 +23,7 @@
     host_answer: "The picture’s host did not hand it out",
     too_many_redirects: "The address leads from one place to the next without end",
     throttled: "Too many people ask at once",
+    unavailable: "The endpoint could not answer",
     misconfigured: "The endpoint is not set up completely",
     model_store_denied: "The endpoint may not read its model",
     model_store_unreachable: "The endpoint cannot reach its model",
@@ -32,7 +32,6 @@
     model_not_usable: "The endpoint’s model does not run",
     fetch_timeout: "The picture’s host took too long",
     time_limit: "It took too long",
-    timeout: "It took too long",
     internal_error: "The endpoint failed",
   };
   const WORTH_A_RETRY = new Set([0, 429, 500, 502, 503, 504]);

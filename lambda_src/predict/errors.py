@@ -31,6 +31,12 @@ STATUS = {
     "internal_error": 500,  # a defect of the function: no request is meant to reach it, and an alarm watches for it
 }
 
+# What API Gateway alone answers with, from template.yml's GatewayResponses; the function never raises these.
+GATEWAY_STATUS = {
+    "throttled": 429,
+    "unavailable": 503,  # the function crashed or did not start, or Lambda throttled it; trying again is worth it
+}
+
 
 class PredictionError(Exception):
     """What a request fails with when the failure has a name in the contract.

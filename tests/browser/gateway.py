@@ -84,7 +84,7 @@ def serve(hello: Handler, predict: Handler) -> Iterator[str]:
             if not urlsplit(self.path).path.startswith(STAGE):
                 response = {"statusCode": 403, "body": '{"message": "Forbidden"}'}
             elif len(json.dumps(event)) > PAYLOAD_LIMIT:
-                response = {"statusCode": 413, "body": '{"error": {"code": "too_large", "message": "over the limit"}}'}
+                response = {"statusCode": 413, "body": '{"error": {"code": "image_too_large", "message": "too large"}}'}
             else:
                 handler = predict if event["resource"] == "/predict" else hello
                 response = environment.submit(handler, event, context()).result()

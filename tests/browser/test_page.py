@@ -381,7 +381,8 @@ def test_large_file_that_the_browser_cannot_read(page):
 def test_every_error_of_the_contract_has_words(page):
     script = (ROOT / "lambda_src/hello/page.js").read_text()
     known = set(re.findall(r"^    (\w+): \"", re.search(r"WORDS = \{(.*?)\};", script, re.DOTALL)[1], re.MULTILINE))
-    codes = load("predict", "errors").STATUS
+    errors = load("predict", "errors")
+    codes = errors.STATUS | errors.GATEWAY_STATUS
     # Not to be met from this page: it sends well-formed requests to the right path.
     impossible = {
         "request_malformed",
@@ -399,7 +400,8 @@ def test_every_error_of_the_contract_has_words(page):
         (429, "throttled", "Too many people ask at once"),
         (502, "host_unreachable", "The picture’s host cannot be reached"),
         (503, "model_store_denied", "The endpoint may not read its model"),
-        (504, "timeout", "It took too long"),
+        (503, "unavailable", "The endpoint could not answer"),
+        (504, "time_limit", "It took too long"),
     ],
 )
 def test_error_that_may_pass_can_be_tried_again(page, status, code, title):

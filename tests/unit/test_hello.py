@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import contract
 import cv2
 import index
 import numpy as np
@@ -19,7 +20,9 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 
 def ask(method="GET", path="/", accept="*/*", **more):
     event = {"httpMethod": method, "path": path, "headers": {"Accept": accept}, "requestContext": {"stage": "Prod"}}
-    return index.handler(event | more, None)
+    answer = index.handler(event | more, None)
+    assert not contract.proxy_violations("/", event | more, answer)
+    return answer
 
 
 @pytest.mark.parametrize(

@@ -21,18 +21,14 @@ from errors import STATUS
 DOCUMENT = contract.document()
 PATHS = {"/": "HelloWorld", "/predict": "Predict"}
 TEMPLATE = cfn_yaml.load(str(ROOT / "template.yml"))["Resources"]
-# Which statuses API Gateway's defaults come with, besides those that template.yml answers with words of its own.
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
-DEFAULTS = {"DEFAULT_4XX": (400, 403), "DEFAULT_5XX": (500, 502, 503)}
 
 
 def gateway_codes() -> dict[int, set[str]]:
     """The codes of template.yml's gateway answers by status."""
     found: dict[int, set[str]] = {}
-    for kind, answer in TEMPLATE["Api"]["Properties"]["GatewayResponses"].items():
+    for answer in TEMPLATE["Api"]["Properties"]["GatewayResponses"].values():
         (code,) = re.findall(r'"code": "(\w+)"', answer["ResponseTemplates"]["application/json"])
-        for status in DEFAULTS.get(kind) or (int(answer["StatusCode"]),):
-            found.setdefault(status, set()).add(code)
+        found.setdefault(answer["StatusCode"], set()).add(code)
     return found
 
 

@@ -26,7 +26,7 @@ from decoder import DecoderProcess
 from errors import PredictionError, error, shown
 from model_store import Model, ModelStore
 
-SERVICE = "predict"
+SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "predict")  # the stack names its project
 NAMESPACE = "ServerlessPredictions"
 TOP_DEFAULT, TOP_MOST = 5, 20
 MAX_JSON_BYTES = 20_000  # a URL of the greatest length, escaped
@@ -337,6 +337,8 @@ def _report(record: Record, event: Any, status: int, defect: Exception | None) -
     metrics.add_metric("Latency", MetricUnit.Milliseconds, total)
     for stage, milliseconds in record.stages.items():
         metrics.add_metric(METRIC_NAMES[stage], MetricUnit.Milliseconds, milliseconds)
+    # The endpoint's own failures: other people's hosts cause the other 5xx. As 0 or 1, so that the mean is a rate.
+    metrics.add_metric("Faults", MetricUnit.Count, int(status in (500, 503)))
     if code != "ok":
         dimensions = {"service": SERVICE, "code": code}
         with single_metric("Errors", MetricUnit.Count, 1, namespace=NAMESPACE, default_dimensions=dimensions):

@@ -538,12 +538,25 @@ def test_metrics(fetched, capsys):
             for metric in directive["Metrics"]:
                 by_name.setdefault(metric["Name"], []).append((directive["Dimensions"], line))
     assert by_name.keys() - {"ColdStart"} == {
-        "Requests", "Latency", "FetchTime", "DecodeTime", "ModelLoadTime", "PredictTime", "Errors",
+        "Requests", "Latency", "FetchTime", "DecodeTime", "ModelLoadTime", "PredictTime", "Errors", "Faults",
     }  # fmt: skip
     assert len(by_name["Requests"]) == 2
     ((dimensions, line),) = by_name["Errors"]
     assert dimensions == [["service", "code"]]
     assert line["code"] == "path_not_found"
+
+
+@pytest.mark.parametrize(("failed", "faults"), [("host_answer", 0), ("fetch_timeout", 0), ("model_file_missing", 1)])
+def test_faults_are_the_endpoints_own(monkeypatch, store, capsys, failed, faults):
+    def fetch(url, **options):
+        if failed.startswith("model"):
+            return JPEG
+        raise error(failed, "so it is")
+
+    monkeypatch.setattr(fetching, "fetch", fetch)
+    store.problem = error("model_file_missing", "so it is")
+    assert code(event(**query(url=URL))) == failed
+    assert [line["Faults"] for line in printed(capsys) if "Faults" in line] == [[faults]]
 
 
 def test_importing_touches_no_network_and_starts_no_process():

@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
 
 from errors import PredictionError, error
-from predictor import ModelError, Predictor
+from predictor import ModelError, Predictor, load_library
 
 MANIFEST = "SHA256SUMS"
-_CHUNK = 1 << 20
 
-GetObject = Callable[[str, str, float], bytes]
+GetObject = Callable[[str], bytes | memoryview]
 
 
 @dataclass(frozen=True)
@@ -63,49 +67,49 @@ class ModelStore:
     def load(self, max_seconds: float = 25.0, get_object: GetObject | None = None) -> Model:
         """Download the files at once, check each against the manifest, and bind the network.
 
-        `get_object(bucket, key, deadline)` returns an object's bytes; `deadline` is a time.monotonic() value.
+        `get_object(key)` returns an object's bytes; by default `get_from_s3`. libmxnet loads meanwhile.
         Raises PredictionError: 503 with what is wrong, 504 `time_limit` after `max_seconds`.
         """
-        deadline = time.monotonic() + max_seconds
-        get = get_object or get_from_s3()
+        get = get_object or get_from_s3(self.bucket, max_seconds)
+
+        def fetch(file: str) -> tuple[bytes | memoryview, str]:
+            data = get(self.key(file))
+            return data, hashlib.sha256(data).hexdigest()
+
         files = [MANIFEST, self.symbol_file, self.params_file, self.synset_file]
-        with ThreadPoolExecutor(len(files)) as pool:
-            contents = dict(
-                zip(files, pool.map(lambda file: get(self.bucket, self.key(file), deadline), files), strict=True)
-            )
-        digests = check_sums(contents)
-        labels = read_labels(contents[self.synset_file])
+        with ThreadPoolExecutor(len(files) + 1) as pool:
+            pool.submit(load_library)  # fails again, and is heard, when the network is bound
+            fetched = dict(zip(files, pool.map(fetch, files), strict=True))
+        manifest, _ = fetched.pop(MANIFEST)
+        check_sums(bytes(manifest), {file: digest for file, (_, digest) in fetched.items()})
+        params, sha256 = fetched[self.params_file]
+        labels = read_labels(bytes(fetched[self.synset_file][0]))
         try:
-            predictor = Predictor(contents[self.symbol_file], contents[self.params_file], labels)
+            predictor = Predictor(bytes(fetched[self.symbol_file][0]), params, labels)
         except (ModelError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
             raise error("model_not_usable", f"the model {self.name} cannot run: {problem}") from problem
-        return Model(predictor, labels, self.name, digests[self.params_file])
+        return Model(predictor, labels, self.name, sha256)
 
 
-def check_sums(contents: Mapping[str, bytes]) -> dict[str, str]:
-    """Hold every file to the manifest, which is one of them; returns each other file's SHA-256 in hex.
+def check_sums(manifest: bytes, digests: Mapping[str, str]) -> None:
+    """Hold files, by name their SHA-256 in hex, to the manifest, which has the format of sha256sum.
 
     Raises PredictionError 503 `model_file_mismatch` for a file that differs, or that the manifest does not list.
     """
     listed = {}
-    for line in contents[MANIFEST].decode("utf-8", "replace").splitlines():
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)  # the format of sha256sum
+    for line in manifest.decode("utf-8", "replace").splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
         if match:
             listed[match[2]] = match[1]
-    digests = {}
-    for file, data in contents.items():
-        if file == MANIFEST:
-            continue
-        digests[file] = hashlib.sha256(data).hexdigest()
+    for file, digest in digests.items():
         if file not in listed:
             raise error("model_file_mismatch", f"{MANIFEST} does not list {file}; upload the model's files again")
-        if listed[file] != digests[file]:
+        if listed[file] != digest:
             raise error(
                 "model_file_mismatch",
-                f"{file} does not match {MANIFEST}: expected SHA-256 {listed[file][:12]}…, got {digests[file][:12]}…; "
+                f"{file} does not match {MANIFEST}: expected SHA-256 {listed[file][:12]}…, got {digest[:12]}…; "
                 "upload the model's files again",
             )
-    return digests
 
 
 def read_labels(synset: bytes) -> list[str]:
@@ -117,56 +121,64 @@ def read_labels(synset: bytes) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def get_from_s3() -> GetObject:
-    """A function that gets one object's bytes from S3 with boto3; it may be called from several threads."""
-    import boto3  # takes a quarter of a second, and only a cold start needs it
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+def get_from_s3(bucket: str, max_seconds: float) -> GetObject:
+    """A function that gets the object of a key from S3 as bytes; it may be called from several threads.
 
-    retries = {"total_max_attempts": 2, "mode": "standard"}
-    # A session of its own: boto3's shared one would keep what it failed to find.
-    client = boto3.session.Session().client("s3", config=Config(connect_timeout=2, read_timeout=5, retries=retries))
+    Region, credentials and endpoint are the environment's, by the names that AWS's SDKs use. boto3 would do the same:
+    importing it and making its client takes ten times as long (benchmarks/README.md).
 
-    def get(bucket: str, key: str, deadline: float) -> bytes:
-        file = key.rpartition("/")[2]
-        data = bytearray()
+    Raises PredictionError 503 where the environment has no credentials; the function does what `s3_error` says, and
+    504 `time_limit` after `max_seconds`.
+    """
+    deadline = time.monotonic() + max_seconds
+    if not os.environ.get("AWS_ACCESS_KEY_ID"):  # the library would ask the instance metadata service next
+        raise error("model_store_unreachable", "the function has no credentials for its model store: give it a role")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    china = region.startswith("cn-") and not os.environ.get("AWS_ENDPOINT_URL")
+    store = S3Store(
+        bucket,
+        config={"endpoint": f"https://s3.{region}.amazonaws.com.cn"} if china else None,
+        client_options={"allow_http": True, "connect_timeout": "2s", "timeout": f"{max_seconds:.3f}s"},
+        retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=max_seconds)},
+    )
+
+    def get(key: str) -> memoryview:
         try:
-            for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
-                data += chunk
-                if time.monotonic() > deadline:
-                    raise error("time_limit", f"the model store took too long to deliver {file}")
-        except ClientError as problem:
-            raise s3_error(problem.response, bucket, key) from problem
-        except (BotoCoreError, OSError) as problem:
-            raise error(
-                "model_store_unreachable",
-                f"the model store did not deliver {file} (s3:GetObject): {type(problem).__name__}; try again",
-                str(problem),
-            ) from problem
-        return bytes(data)
+            return memoryview(obstore.get(store, key).bytes())
+        except (BaseError, OSError) as problem:
+            if time.monotonic() >= deadline:
+                raise error("time_limit", f"the model store took too long to deliver {_file(key)}") from None
+            raise s3_error(problem, bucket, key) from None
 
     return get
 
 
-def s3_error(response: dict, bucket: str, key: str) -> PredictionError:
-    """What a refused s3:GetObject means, from the error response that botocore parsed.
+def s3_error(problem: Exception, bucket: str, key: str) -> PredictionError:
+    """What a failed s3:GetObject means, from the exception of obstore; S3's own code is in its text.
 
     Without s3:ListBucket S3 answers AccessDenied for a key that does not exist:
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     """
-    file = key.rpartition("/")[2]
-    problem = response.get("Error", {})
-    code, status = str(problem.get("Code", "")), response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    detail = f"s3://{bucket}/{key}: {code} {problem.get('Message', '')}"
-    if code in ("NoSuchKey", "404"):
-        return error("model_file_missing", f"the model store has no {file}; upload the model's files", detail)
+    file, text = _file(key), str(problem).partition("\n\nDebug source")[0]
+    answered = re.search(r"<Code>(\w+)</Code>", text)
+    code = answered[1] if answered else type(problem).__name__
+    detail = f"s3://{bucket}/{key}: {text}"
     if code == "NoSuchBucket":
         return error("model_file_missing", "the model store's bucket does not exist; deploy the stack again", detail)
-    if status in (401, 403) or code in ("AccessDenied", "403"):
+    if isinstance(problem, FileNotFoundError):
+        return error("model_file_missing", f"the model store has no {file}; upload the model's files", detail)
+    if isinstance(problem, (PermissionDeniedError, UnauthenticatedError)):
         return error(
             "model_store_denied",
             f"the model store refused s3:GetObject on {file} ({code}): grant it to the function's role",
             detail,
         )
-    message = f"the model store answered {code} to s3:GetObject on {file}; try again"
-    return error("model_store_unreachable", message, detail)
+    return error(
+        "model_store_unreachable",
+        f"the model store did not deliver {file} (s3:GetObject): {code}; try again",
+        detail,
+    )
+
+
+def _file(key: str) -> str:
+    return key.rpartition("/")[2]

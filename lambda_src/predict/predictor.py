@@ -5,13 +5,14 @@ The calls are those of https://github.com/apache/mxnet/blob/1.9.1/include/mxnet/
 """
 
 import array
+import contextlib
 import ctypes
 import functools
 import importlib.util
 import math
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 INPUT_NAME = "data"
@@ -59,17 +60,47 @@ def thread_count(environ: Mapping[str, str]) -> int | None:
     return max(1, round(int(memory) / _MEGABYTES_PER_VCPU)) if memory.isdecimal() else None
 
 
+class _Buffer(ctypes.Structure):
+    """Python's Py_buffer: https://docs.python.org/3/c-api/buffer.html"""
+
+    _fields_ = (
+        ("buf", ctypes.c_void_p), ("obj", ctypes.c_void_p), ("len", ctypes.c_ssize_t), ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int), ("ndim", ctypes.c_int), ("format", ctypes.c_char_p), ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p), ("suboffsets", ctypes.c_void_p), ("internal", ctypes.c_void_p),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _address(data) -> Iterator[int]:
+    """The address of a buffer's bytes, writable or not, while it is held: ctypes itself would copy what is not."""
+    view = _Buffer()
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(data), ctypes.byref(view), 0)
+    try:
+        yield view.buf
+    finally:
+        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
+
+
 @functools.cache
-def _library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
+    """Load libmxnet, at the first call; other Python threads go on meanwhile. Raises OSError where it does not load."""
     threads = thread_count(os.environ)
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # libgomp reads it once, while the library loads
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # a line on stderr per network, of use to nobody here
-    library = ctypes.CDLL(str(find_libmxnet()))
+    path = str(find_libmxnet())
+    # ctypes.CDLL alone would hold Python's lock for as long as loading takes, and look up 27,000 functions beforehand.
+    loader = ctypes.CDLL(None)
+    loader.dlopen.argtypes, loader.dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
+    loader.dlerror.restype = ctypes.c_char_p
+    opened = loader.dlopen(os.fsencode(path), os.RTLD_LAZY | os.RTLD_LOCAL)
+    if not opened:
+        raise OSError(os.fsdecode(loader.dlerror() or b"libmxnet does not load"))
+    library = ctypes.CDLL(path, handle=opened)
     handle = ctypes.c_void_p
     library.MXGetLastError.restype = ctypes.c_char_p
     library.MXPredCreate.argtypes = [
-        ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int, ctypes.c_int, _uint,
+        ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int, _uint,
         ctypes.POINTER(ctypes.c_char_p), _uint_p, _uint_p, ctypes.POINTER(handle),
     ]  # fmt: skip
     library.MXPredSetInput.argtypes = [handle, ctypes.c_char_p, _float_p, _uint]
@@ -81,7 +112,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _call(name: str, *arguments) -> None:
-    library = _library()
+    library = load_library()
     if getattr(library, name)(*arguments) != 0:
         # The first line says what is wrong; a C++ stack trace follows it.
         reason = library.MXGetLastError().decode(errors="replace").strip().splitlines()
@@ -98,24 +129,25 @@ class Predictor:
     Raises ModelError when they do not fit together, FileNotFoundError when libmxnet is missing.
     """
 
-    def __init__(self, symbol_json: bytes, params: bytes, labels: list[str], size: int = 224):
+    def __init__(self, symbol_json: bytes, params: bytes | memoryview, labels: list[str], size: int = 224):
         self.labels = list(labels)
         self.input_shape = (1, 3, size, size)
         self._lock = threading.Lock()
         self._handle = ctypes.c_void_p()
-        _call(
-            "MXPredCreate",
-            symbol_json,
-            params,
-            len(params),
-            _CPU,
-            0,
-            1,
-            (ctypes.c_char_p * 1)(INPUT_NAME.encode()),
-            (_uint * 2)(0, len(self.input_shape)),
-            (_uint * len(self.input_shape))(*self.input_shape),
-            ctypes.byref(self._handle),
-        )
+        with _address(params) as weights:
+            _call(
+                "MXPredCreate",
+                symbol_json,
+                weights,
+                memoryview(params).nbytes,
+                _CPU,
+                0,
+                1,
+                (ctypes.c_char_p * 1)(INPUT_NAME.encode()),
+                (_uint * 2)(0, len(self.input_shape)),
+                (_uint * len(self.input_shape))(*self.input_shape),
+                ctypes.byref(self._handle),
+            )
         shape, dimensions = _uint_p(), _uint()
         _call("MXPredGetOutputShape", self._handle, 0, ctypes.byref(shape), ctypes.byref(dimensions))
         output_shape = tuple(shape[: dimensions.value])

@@ -104,7 +104,7 @@ class Store:
         self.problem: Exception | None = None
         self.reads = 0
 
-    def get(self, bucket: str, key: str, deadline: float) -> bytes:
+    def get(self, key: str) -> bytes:
         self.reads += 1
         if self.problem:
             raise self.problem
@@ -116,7 +116,7 @@ def store(tiny_model, monkeypatch) -> Store:
     """Each test begins with a cold start: no model is loaded yet."""
     store = Store(tiny_model.files)
     monkeypatch.setattr(lambda_function, "_model", None)
-    monkeypatch.setattr("model_store.get_from_s3", lambda: store.get)
+    monkeypatch.setattr("model_store.get_from_s3", lambda *_: store.get)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ALLOWED_PRIVATE_HOSTS", raising=False)

@@ -1,13 +1,21 @@
 """The model store: what is read, how it is checked, and what each failure of S3 becomes."""
 
 import http.server
+import os
+import ssl
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trustme
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 import model_store
 from errors import PredictionError
@@ -26,12 +34,11 @@ STORE = ModelStore.from_environment(ENVIRONMENT)
 def holding(files: dict[str, bytes]) -> model_store.GetObject:
     """A store in memory."""
 
-    def get(bucket: str, key: str, deadline: float) -> bytes:
-        assert bucket == STORE.bucket
+    def get(key: str) -> bytes:
         prefix, _, file = key.rpartition("/")
         assert prefix == "models/practice"
         if file not in files:
-            raise s3_error({"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}, bucket, key)
+            raise s3_error(FileNotFoundError("<Code>NoSuchKey</Code>"), STORE.bucket, key)
         return files[file]
 
     return get
@@ -54,23 +61,18 @@ def test_a_model_is_loaded_checked_and_named(tiny_model):
 def test_the_files_are_fetched_at_the_same_time(tiny_model):
     together = threading.Barrier(4, timeout=10)  # breaks unless four are under way at once
 
-    def get(bucket: str, key: str, deadline: float) -> bytes:
+    def get(key: str) -> bytes:
         together.wait()
-        return holding(tiny_model.files)(bucket, key, deadline)
+        return holding(tiny_model.files)(key)
 
     assert STORE.load(get_object=get).name == "practice"
 
 
-def test_every_download_is_given_the_same_deadline(tiny_model):
-    deadlines = set()
-
-    def get(bucket: str, key: str, deadline: float) -> bytes:
-        deadlines.add(deadline)
-        return holding(tiny_model.files)(bucket, key, deadline)
-
-    STORE.load(12.0, get_object=get)
-    assert len(deadlines) == 1
-    assert 0 < deadlines.pop() - time.monotonic() < 12
+def test_the_store_is_asked_by_bucket_and_time(tiny_model, monkeypatch):
+    asked = []
+    monkeypatch.setattr(model_store, "get_from_s3", lambda *given: asked.append(given) or holding(tiny_model.files))
+    assert STORE.load(12.0).name == "practice"
+    assert asked == [(STORE.bucket, 12.0)]
 
 
 @pytest.mark.parametrize("file", ["resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt"])
@@ -100,7 +102,8 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(tiny_model, manifest)
 def test_the_manifest_is_what_sha256sum_writes():
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of b"abc", FIPS 180-2
     for mark in (" ", "*"):
-        assert check_sums({"a": b"abc", MANIFEST: f"{digest} {mark}a\r\n".encode()}) == {"a": digest}
+        check_sums(f"{digest} {mark}a\r\n".encode(), {"a": digest})
+        assert refusal(check_sums, f"{digest} {mark}b\n".encode(), {"a": digest}).code == "model_file_mismatch"
 
 
 @pytest.mark.parametrize("change", ["labels", "symbol"])
@@ -159,6 +162,7 @@ class S3(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status, self.body, self.length, self.pause = 200, b"content", None, 0.0
         self.paths: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -166,6 +170,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.paths.append(self.path)
+        self.server.headers.append(self.headers)
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(self.server.length or len(self.server.body)))
         self.send_header("Connection", "close")
@@ -182,7 +187,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def s3(monkeypatch) -> Iterator[S3]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
     with S3() as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
@@ -191,7 +197,7 @@ def s3(monkeypatch) -> Iterator[S3]:
 
 
 def read(key: str = "models/practice/resnet-18-symbol.json", seconds: float = 10.0) -> bytes:
-    return get_from_s3()("store", key, time.monotonic() + seconds)
+    return bytes(get_from_s3("store", seconds)(key))
 
 
 def test_an_object_is_read_whole(s3):
@@ -240,17 +246,66 @@ def test_nobody_listens(s3):
     assert (problem.code, problem.status) == ("model_store_unreachable", 503)
 
 
+@pytest.mark.parametrize("key", ["models/practice/resnet-18-symbol.json", "models/mine+its/ä b=c&d%20e'()*!~$@,:;"])
+def test_requests_are_signed_as_by_botocore(s3, key):
+    read(key)
+    (path,), (sent,) = s3.paths, s3.headers
+    request = AWSRequest("GET", f"http://{sent['host']}{path}", {"x-amz-content-sha256": sent["x-amz-content-sha256"]})
+    request.context["timestamp"] = sent["x-amz-date"]
+    signer = S3SigV4Auth(Credentials("test", "test", "token"), "s3", "eu-central-1")
+    scope = sent["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+    assert scope == "host;x-amz-content-sha256;x-amz-date;x-amz-security-token"
+    for name in ("x-amz-date", "x-amz-security-token"):
+        request.headers[name] = sent[name]
+    expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    assert sent["authorization"].endswith(f"Signature={expected}")
+
+
+def test_a_failure_that_passes_is_tried_again_once(s3):
+    s3.status = 503
+    assert refusal(read).code == "model_store_unreachable"
+    assert len(s3.paths) == 2
+
+
+def test_the_services_own_endpoint_comes_first(s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert read() == s3.body
+
+
+def test_https_trusts_the_systems_authorities_alone(s3, monkeypatch, tmp_path):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    s3.socket = context.wrap_socket(s3.socket, server_side=True)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{s3.server_port}")
+    assert refusal(read).code == "model_store_unreachable"
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    assert read() == s3.body
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [("eu-west-1", "s3.eu-west-1.amazonaws.com"), ("cn-north-1", "s3.cn-north-1.amazonaws.com.cn")],
+)
+def test_without_an_endpoint_the_regions_own_is_asked(s3, monkeypatch, region, host):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("AWS_REGION", region)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{s3.server_port}")  # answers its CONNECT with 501
+    problem = refusal(read)
+    assert problem.code == "model_store_unreachable"
+    assert f"https://{host}/store/" in problem.detail
+
+
 def test_no_credentials(s3, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    assert refusal(read).code == "model_store_unreachable"
+    problem = refusal(read)
+    assert (problem.code, problem.status) == ("model_store_unreachable", 503)
+    assert "credentials" in problem.message
     assert not s3.paths
 
 
 def test_importing_imports_no_boto3():
-    source = Path(model_store.__file__).read_text()
-    assert "\nimport boto" not in source
-    assert "\nfrom boto" not in source
+    code = "import sys, model_store; assert not {'boto3', 'botocore', 'urllib3'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(model_store.__file__).parent)})

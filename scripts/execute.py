@@ -1,6 +1,7 @@
 """Execute notebooks in place, with the outputs that are committed: `make notebooks`, or those that you name.
 
-One clean run each, from top to bottom with the parameters' defaults; of a progress bar only the last state is kept.
+One clean run each, from top to bottom with the parameters' defaults; of a progress bar only the last state is kept, and
+of a widget nothing: without its kernel it would be an error message.
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 
@@ -38,6 +40,8 @@ def execute(path: Path) -> None:
     notebook.metadata = {"kernelspec": kernel, "language_info": language}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):
             if output.output_type == "stream":
                 output.text = last_states(output.text)

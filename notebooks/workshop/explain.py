@@ -1,5 +1,6 @@
 """Why a network answers as it does: its stages, what it sees in them, and which part of a picture decides."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -101,11 +102,14 @@ def _squares(height: int, width: int, patch: int, stride: int) -> Iterator[tuple
             yield max(left, 0), max(top, 0), min(left + patch, width), min(top + patch, height)
 
 
-def cover(batch: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """A copy of a prepared picture, float32 (1, 3, H, W), with the box painted over in the picture's mean colour."""
+def cover(batch: np.ndarray, box: tuple[int, int, int, int], cloth: np.ndarray | None = None) -> np.ndarray:
+    """A copy of a prepared picture, float32 (1, 3, H, W), with the box covered by the same part of `cloth`, a picture
+    of the same shape; by default, by the picture's mean colour.
+    """
     left, top, right, bottom = box
     copy = batch.copy()
-    copy[:, :, top:bottom, left:right] = batch.mean(axis=(2, 3), keepdims=True)
+    cloth = np.broadcast_to(batch.mean(axis=(2, 3), keepdims=True) if cloth is None else cloth, batch.shape)
+    copy[:, :, top:bottom, left:right] = cloth[:, :, top:bottom, left:right]
     return copy
 
 
@@ -116,17 +120,25 @@ def log_odds(probability: np.ndarray) -> np.ndarray:
 
 
 def occlusion(
-    predict: Predict, batch: np.ndarray, class_index: int, *, patch: int = 96, stride: int = 48, batch_size: int = 16
+    predict: Predict,
+    batch: np.ndarray,
+    class_index: int,
+    *,
+    patch: int = 96,
+    stride: int = 48,
+    batch_size: int = 16,
+    cloth: np.ndarray | None = None,
 ) -> Occlusion:
     """Cover one square of the picture after the other, and see what it costs the class.
 
     `predict`: float32 (N, 3, H, W), N up to `batch_size`, to probabilities float32 (N, classes). `batch`: one prepared
-    picture, float32 (1, 3, H, W). Method: Zeiler and Fergus, https://arxiv.org/abs/1311.2901, section 4.2.
+    picture, float32 (1, 3, H, W). `cloth`: what to cover with, as `cover` takes it. Method: Zeiler and Fergus,
+    https://arxiv.org/abs/1311.2901, section 4.2.
     """
     boxes = list(_squares(*batch.shape[2:], patch, stride))
     whole = float(predict(batch)[0, class_index])
     left = [
-        predict(np.concatenate([cover(batch, box) for box in boxes[start : start + batch_size]]))[:, class_index]
+        predict(np.concatenate([cover(batch, box, cloth) for box in boxes[start : start + batch_size]]))[:, class_index]
         for start in range(0, len(boxes), batch_size)
     ]
     left = np.concatenate(left)
@@ -139,16 +151,72 @@ def occlusion(
     return Occlusion(heat / times, whole, float(left[worst]), boxes[worst])
 
 
-def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75) -> np.ndarray:
+def _block(symbol: mx.sym.Symbol, takes: str, parameters: Mapping[str, mx.nd.NDArray]) -> mx.gluon.SymbolBlock:
+    """A part of the network that autograd can differentiate; `takes`: the name of its input."""
+    block = mx.gluon.SymbolBlock(symbol, mx.sym.var(takes, dtype="float32"))
+    for name, parameter in block.collect_params().items():
+        parameter.shape = parameters[name].shape
+        parameter.initialize()
+        parameter.set_data(parameters[name])
+    return block
+
+
+def _from(symbol: mx.sym.Symbol, output: str) -> mx.sym.Symbol:
+    """What follows an inner output (`relu1_output`) of a network, as a network that takes this output, named `seen`."""
+    graph = json.loads(symbol.tojson())
+    index = [node["name"] for node in graph["nodes"]].index(output.removesuffix("_output"))
+    graph["nodes"][index] = {"op": "null", "name": "seen", "inputs": []}
+    graph["arg_nodes"] = [number for number, node in enumerate(graph["nodes"]) if node["op"] == "null"]
+    for node in graph["nodes"]:
+        if node["op"] == "BatchNorm":  # else its gradient is that of training, even outside of it
+            node["attrs"]["use_global_stats"] = "True"
+    return mx.sym.load_json(json.dumps(graph))
+
+
+def grad_cam(
+    symbol: mx.sym.Symbol,
+    parameters: Mapping[str, mx.nd.NDArray],
+    batch: np.ndarray,
+    class_index: int,
+    output: str = "relu1_output",
+) -> np.ndarray:
+    """Where the feature maps of a layer speak for a class, float32 (h, w) of the layer's size, 0 where they do not.
+
+    Each map counts with the mean of the gradient of the class's score (what the softmax takes in) with respect to it:
+    Selvaraju et al., https://arxiv.org/abs/1610.02391, equations 1 and 2. `symbol`: a network that ends in a softmax.
+    `parameters`: as `stages` takes them. `batch`: one prepared picture, float32 (1, 3, H, W). `output`: the layer's; by
+    default ResNet's last one that knows of places.
+    """
+    scores = symbol.get_children()[0]
+    seen = _block(scores.get_internals()[output], "data", parameters)(mx.nd.array(batch))
+    head = _block(_from(scores, output), "seen", parameters)
+    seen.attach_grad()
+    with mx.autograd.record(train_mode=False):
+        score = head(seen)[0, class_index]
+    score.backward()
+    weights = seen.grad.mean(axis=(2, 3), keepdims=True)
+    return mx.nd.relu((weights * seen).sum(axis=1))[0].asnumpy()
+
+
+def hottest(heat: np.ndarray, count: int = 10, cells: int = 7) -> np.ndarray:
+    """The `count` hottest of `cells` × `cells` equal parts of a heat map (h, w), as bool (cells, cells)."""
+    means = cv2.resize(heat.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA).ravel()
+    chosen = np.zeros(means.size, bool)
+    chosen[np.argsort(-means, kind="stable")[:count]] = True
+    return chosen.reshape(cells, cells)
+
+
+def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75, full: float | None = None) -> np.ndarray:
     """Lay a heat map over a picture with OpenCV.
 
-    `picture`: uint8 (H, W, 3) RGB. `heat`: float (h, w), any range; below 0 counts as 0, the largest value is the
-    hottest. Returns uint8 (H, W, 3) RGB: the picture in grey where nothing is hot, tinted where it is.
+    `picture`: uint8 (H, W, 3) RGB. `heat`: float (h, w), any range; below 0 counts as 0; `full` and above is drawn
+    hottest, by default the largest value. Returns uint8 (H, W, 3) RGB: the picture in grey where nothing is hot, tinted
+    where it is.
     """
     height, width = picture.shape[:2]
     heat = cv2.resize(np.maximum(heat, 0).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     heat = cv2.GaussianBlur(heat, (0, 0), width / 28)
-    heat = np.clip(heat / max(float(heat.max()), 1e-9), 0, 1)
+    heat = np.clip(heat / max(float(heat.max()) if full is None else full, 1e-9), 0, 1)
     # The dark end of the colours is left out: it would look like shadow.
     scale = (64 + 191 * heat).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(scale, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import FancyArrowPatch, Polygon
+from matplotlib.patches import FancyArrowPatch, Patch, Polygon
 
 BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 # Dark text can stand on these.
@@ -115,7 +115,8 @@ def network(stages, title: str) -> None:
     headline(figure, title)
 
 
-def _photo(axes, picture: np.ndarray, title: str = "", fontsize: float | None = None) -> None:
+def photo(axes, picture: np.ndarray, title: str = "", fontsize: float | None = None) -> None:
+    """A picture, (H, W[, 3]), without axes, and a title above it."""
     axes.imshow(picture)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -124,7 +125,8 @@ def _photo(axes, picture: np.ndarray, title: str = "", fontsize: float | None = 
         axes.set_title(title, fontsize=fontsize, pad=6)
 
 
-def _ranking(axes, ranked: Sequence[dict], colour: str) -> None:
+def ranking(axes, ranked: Sequence[dict], colour: str = PALE_BLUE) -> None:
+    """Classes as bars with their probabilities, the first in `colour`; `ranked`: as `predictor.rank` returns it."""
     names = [short(entry["class"]) for entry in ranked]
     values = [entry["probability"] for entry in ranked]
     axes.barh(range(len(names)), [1] * len(names), color="#F4F4F4", height=0.8)
@@ -158,8 +160,8 @@ def predictions(
     grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1, 1.35] * columns)
     for index, (picture, ranked) in enumerate(zip(pictures, rankings, strict=True)):
         row, column = divmod(index, columns)
-        _photo(figure.add_subplot(grid[row, 2 * column]), picture, names[index] if names else "")
-        _ranking(figure.add_subplot(grid[row, 2 * column + 1]), ranked, colour)
+        photo(figure.add_subplot(grid[row, 2 * column]), picture, names[index] if names else "")
+        ranking(figure.add_subplot(grid[row, 2 * column + 1]), ranked, colour)
     headline(figure, title)
 
 
@@ -175,7 +177,7 @@ def picture_row(
     )
     for index, one in enumerate(axes.flat):
         if index < len(pictures):
-            _photo(one, pictures[index], names[index], 12)
+            photo(one, pictures[index], names[index], 12)
         else:
             one.axis("off")
     figure.get_layout_engine().set(h_pad=0.06)
@@ -203,7 +205,7 @@ def feature_rows(picture: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], ti
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     grid = figure.add_gridspec(len(rows), count + 4, width_ratios=[1, 1, 0.15, 0.9] + [1] * count)
     big = figure.add_subplot(grid[:2, :2])
-    _photo(big, picture)
+    photo(big, picture)
     for row, (caption, maps) in enumerate(rows):
         text = figure.add_subplot(grid[row, 3])
         text.axis("off")
@@ -214,6 +216,62 @@ def feature_rows(picture: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], ti
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
+    headline(figure, title)
+
+
+def two_explanations(
+    rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
+    masks: Sequence[tuple[np.ndarray, np.ndarray]],
+    title: str,
+) -> None:
+    """Two explanations of each answer beside the picture, and where their hottest parts agree.
+
+    `rows`: (name, picture, first and second overlay), each uint8 (H, W, 3). `masks`: the hottest parts of both, bool
+    (n, n), as `explain.hottest` returns them.
+    """
+    figure, grid = plt.subplots(len(rows), 4, figsize=(11.5, 2.85 * len(rows) + 0.9), squeeze=False)
+    kinds = {"both": GREEN, "occlusion alone": ORANGE, "Grad-CAM alone": BLUE}
+    for axes, (name, picture, *overlays), (first, second) in zip(grid, rows, masks, strict=True):
+        for one, what, view in zip(axes, (name, "occlusion", "Grad-CAM"), (picture, *overlays), strict=False):
+            photo(one, view, what, 13)
+        photo(axes[3], picture.mean(axis=2), f"{(first & second).sum()} of {first.sum()} parts in both", 13)
+        places = zip((first & second, first & ~second, second & ~first), kinds.values(), strict=True)
+        side = picture.shape[0] / len(first)
+        for mask, colour in places:
+            for row, column in np.argwhere(mask):
+                corner = (column * side - 0.5, row * side - 0.5)
+                axes[3].add_patch(plt.Rectangle(corner, side, side, facecolor=colour, alpha=0.6, edgecolor="white"))
+    handles = [Patch(facecolor=colour, alpha=0.6, label=name) for name, colour in kinds.items()]
+    figure.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=13)
+    headline(figure, title)
+
+
+def neighbours(
+    rows: Sequence[tuple[np.ndarray, Sequence[np.ndarray], Sequence[np.ndarray]]],
+    right: Sequence[tuple[Sequence[bool], Sequence[bool]]],
+    titles: tuple[str, str],
+    title: str,
+) -> None:
+    """For each picture its nearest ones by two measures, the nearest first, framed green and thick where `right`.
+
+    `rows`: (picture, nearest by the first, nearest by the second), each uint8 (H, W, 3), as many by both in every row.
+    `titles`: what the two measures are called.
+    """
+    count = len(rows[0][1])
+    figure = plt.figure(figsize=(12, 1.15 * len(rows) + 0.9))
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
+    grid = figure.add_gridspec(len(rows), 2 * count + 3, width_ratios=[1, 0.25, *[1] * count, 0.25, *[1] * count])
+    for row, ((picture, *found), marks) in enumerate(zip(rows, right, strict=True)):
+        photo(figure.add_subplot(grid[row, 0]), picture, "asked" if row == 0 else "", 13)
+        for start, heading, views, same in zip((2, count + 3), titles, found, marks, strict=True):
+            for column, (view, mark) in enumerate(zip(views, same, strict=True)):
+                axes = figure.add_subplot(grid[row, start + column])
+                photo(axes, view)
+                if row == 0 and column == 0:
+                    # Not as the axes' title: that would take the room of the whole text from this one column.
+                    offset = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 13}
+                    axes.annotate(heading, (0, 1), (0, 7), **offset).set_in_layout(False)
+                axes.spines[:].set(visible=True, color=GREEN if mark else GREY, linewidth=4.5 if mark else 1)
     headline(figure, title)
 
 

@@ -1,4 +1,4 @@
-"""The appendix's plots: learning rate, learning curves, confusion matrix, reliability diagram."""
+"""The plots of a training and of what came of it: learning rate and curves, confusion matrix, reliability diagram."""
 
 from collections.abc import Sequence
 

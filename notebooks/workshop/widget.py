@@ -75,11 +75,11 @@ def draw(data: bytes, ask: Ask, heat: Heat | None = None) -> tuple[plt.Figure, l
     ranked = ask(data)
     figure = plt.figure(figsize=(11 if heat else 8, 3))
     grid = figure.add_gridspec(1, 3 if heat else 2)
-    plots._photo(figure.add_subplot(grid[0]), pixels)
-    plots._ranking(figure.add_subplot(grid[1]), ranked, plots.PALE_BLUE)
+    plots.photo(figure.add_subplot(grid[0]), pixels)
+    plots.ranking(figure.add_subplot(grid[1]), ranked)
     if heat:
         height, width = pixels.shape[:2]  # the network sees a square; the reader sees the picture's own shape
-        plots._photo(figure.add_subplot(grid[2]), cv2.resize(heat(data), (width, height)), "what counts for it")
+        plots.photo(figure.add_subplot(grid[2]), cv2.resize(heat(data), (width, height)), "what counts for it")
     best = ranked[0]
     plots.headline(figure, f"{plots.short(best['class'])}, {best['probability']:.0%}")
     return figure, ranked

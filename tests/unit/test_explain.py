@@ -145,6 +145,105 @@ def test_an_occlusion_leaves_the_picture_as_it_is(spot):
     assert (spot == before).all()
 
 
+def test_cloth_covers_the_box_with_its_own_part():
+    batch, cloth = np.zeros((1, 3, 8, 10), np.float32), np.arange(240, dtype=np.float32).reshape(1, 3, 8, 10)
+    copy = explain.cover(batch, (2, 1, 6, 4), cloth)
+    assert (copy[:, :, 1:4, 2:6] == cloth[:, :, 1:4, 2:6]).all()
+    assert copy.sum() == cloth[:, :, 1:4, 2:6].sum() and not batch.any()
+
+
+def test_an_occlusion_by_the_picture_itself_costs_nothing(spot):
+    assert np.abs(explain.occlusion(bright_spot, spot, 0, cloth=spot).heat).max() < 1e-6
+    assert explain.occlusion(bright_spot, spot, 0).heat.max() > 1
+
+
+@pytest.fixture(scope="module")
+def small_network():
+    """A residual network of the same parts as ResNet-18 over (1, 3, 12, 12): `early` (12 × 12), `late` (6 × 6)."""
+    x = mx.sym.BatchNorm(mx.sym.Variable("data"), name="bn_data", fix_gamma=True)
+    x = mx.sym.Convolution(x, name="conv0", num_filter=4, kernel=(3, 3), pad=(1, 1), no_bias=True)
+    early = mx.sym.Activation(mx.sym.BatchNorm(x, name="bn0", fix_gamma=False), act_type="tanh", name="early")
+    wide = mx.sym.Convolution(early, name="conv1", num_filter=4, kernel=(3, 3), pad=(1, 1), no_bias=True)
+    x = mx.sym.BatchNorm(wide + early, name="bn1", fix_gamma=False)
+    x = mx.sym.Pooling(x, kernel=(2, 2), stride=(2, 2), pool_type="avg")
+    late = mx.sym.Activation(x, act_type="relu", name="late")
+    x = mx.sym.Flatten(mx.sym.Pooling(late, kernel=(1, 1), global_pool=True, pool_type="avg"))
+    scores = mx.sym.FullyConnected(x, name="fc1", num_hidden=3)
+    symbol, rng = mx.sym.SoftmaxOutput(scores, name="softmax"), np.random.default_rng(4)
+    names = symbol.list_arguments() + symbol.list_auxiliary_states()
+    arguments, _, auxiliary = symbol.infer_shape(data=(1, 3, 12, 12))
+    shapes = dict(zip(names, arguments + auxiliary, strict=True))
+    parameters = {
+        name: mx.nd.array(rng.uniform(0.5, 2, shape) if name.endswith("_var") else rng.normal(0, 0.7, shape))
+        for name, shape in shapes.items()
+        if name not in ("data", "softmax_label")
+    }
+    return symbol, parameters, rng.uniform(0, 3, (1, 3, 12, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("label", range(3))
+@pytest.mark.parametrize("output", ["early_output", "late_output"])
+def test_grad_cam_weighs_maps_by_the_measured_slope_of_the_score(small_network, output, label):
+    symbol, parameters, batch = small_network
+    scores = symbol.get_children()[0]
+    seen = explain._block(scores.get_internals()[output], "data", parameters)(mx.nd.array(batch)).asnumpy()
+    head = explain._block(explain._from(scores, output), "seen", parameters)
+
+    def score(maps):
+        return float(head(mx.nd.array(maps))[0, label].asscalar())
+
+    whole = explain._block(scores, "data", parameters)(mx.nd.array(batch))
+    assert score(seen) == pytest.approx(float(whole[0, label].asscalar()), rel=1e-5)
+    # Moving a whole map by h moves the score by h times the sum of the gradients, which is their mean times the places.
+    places, step, weights = seen.shape[2] * seen.shape[3], 1e-2, []
+    for channel in range(seen.shape[1]):
+        up, down = seen.copy(), seen.copy()
+        up[:, channel] += step
+        down[:, channel] -= step
+        weights.append((score(up) - score(down)) / (2 * step) / places)
+    expected = np.maximum(np.tensordot(weights, seen[0], axes=1), 0)
+    found = explain.grad_cam(symbol, parameters, batch, label, output)
+    assert expected.max() > 0
+    assert np.allclose(found, expected, rtol=2e-2, atol=2e-3 * expected.max())
+
+
+def test_grad_cam_before_the_pooling_is_the_class_activation_map(small_network):
+    """With nothing but an average and a weighted sum after them, maps count by the class's weights: Zhou et al.,
+    https://arxiv.org/abs/1512.04150, equation 2.
+    """
+    symbol, parameters, batch = small_network
+    seen = explain._block(symbol.get_children()[0].get_internals()["late_output"], "data", parameters)
+    maps = seen(mx.nd.array(batch)).asnumpy()[0]
+    for label in range(3):
+        activation = np.maximum(np.tensordot(parameters["fc1_weight"].asnumpy()[label], maps, axes=1), 0)
+        found = explain.grad_cam(symbol, parameters, batch, label, "late_output")
+        assert np.allclose(found, activation / maps[0].size, rtol=1e-4, atol=1e-6)
+
+
+def test_grad_cam_of_resnet_18_is_of_its_last_stages_size(network):
+    symbol, parameters = network
+    assert explain.grad_cam(symbol, parameters, np.zeros((1, 3, 224, 224), np.float32), 0).shape == (7, 7)
+
+
+def test_the_hottest_parts_of_a_map():
+    heat = np.zeros((224, 224))
+    heat[32:64, 96:160], heat[200:, :20] = 2, 1
+    found = explain.hottest(heat, count=3)
+    assert found.shape == (7, 7) and found.sum() == 3
+    assert found[1, 3] and found[1, 4] and found[6, 0]
+
+
+def test_the_hottest_parts_are_as_many_as_asked_for_where_all_are_alike():
+    assert explain.hottest(np.zeros((7, 7))).sum() == 10
+
+
+def test_full_heat_keeps_a_weak_map_weak():
+    picture = np.full((64, 64, 3), 90, np.uint8)
+    heat = np.full((8, 8), 0.01)
+    assert np.ptp(explain.overlay(picture, heat), axis=2).max() > 40
+    assert np.ptp(explain.overlay(picture, heat, full=1), axis=2).max() < 8
+
+
 def test_an_overlay_is_grey_where_nothing_is_hot():
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     heat = np.full((14, 14), -1.0)
@@ -236,7 +335,29 @@ def draw_pictures(_):
     )
 
 
-@pytest.mark.parametrize("draw", [draw_network, draw_predictions, draw_bars, draw_transfer, draw_pictures])
+def draw_two_explanations(_):
+    view, mask = np.zeros((224, 224, 3), np.uint8), explain.hottest(np.arange(49.0).reshape(7, 7))
+    plots.two_explanations([("cassette player", view, view, view)] * 2, [(mask, mask[::-1])] * 2, "Title")
+
+
+def draw_neighbours(_):
+    view = np.zeros((224, 224, 3), np.uint8)
+    titles = ("nearest in the last layer (green: the same scene)", "nearest by their pixels")
+    plots.neighbours([(view, [view] * 4, [view] * 4)] * 3, [([True] * 4, [False] * 4)] * 3, titles, "Title")
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        draw_network,
+        draw_predictions,
+        draw_bars,
+        draw_transfer,
+        draw_pictures,
+        draw_two_explanations,
+        draw_neighbours,
+    ],
+)
 def test_no_text_lies_on_another_or_leaves_the_figure(draw, network):
     with plt.style.context("default"):
         plots.use_style()

@@ -65,7 +65,7 @@ down: ## stop the emulator; everything of the local target is in its memory, and
 	@if [ -x "$(VENV_PYTHON)" ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
-	@rm -rf .venv .venv-emulator .emulator runs models/fetched .build template-export.yml .aws-sam .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml .aws-sam .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 lock: setup ## resolve environment.yml and requirements-emulator.in into the locks

@@ -1,7 +1,7 @@
 """Resolve the direct pins into the full locks: `make lock`.
 
-environment.yml (its pip section) becomes requirements.txt, requirements-emulator.in becomes
-requirements-emulator.txt. Both are resolved for Linux x86-64 and any Python 3.11, whatever runs this.
+environment.yml (its pip section) becomes requirements.txt; requirements-emulator.in and requirements-linter.in become
+the .txt of their names. All are resolved for Linux x86-64 and any Python 3.11, whatever runs this.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ def lock(source: str, requirements: list[str], target: Path) -> None:
 
 def main() -> None:
     lock("environment.yml", direct_pins(), ROOT / "requirements.txt")
-    emulator = (ROOT / "requirements-emulator.in").read_text(encoding="utf-8").splitlines()
-    lock("requirements-emulator.in", emulator, ROOT / "requirements-emulator.txt")
+    for which in ("emulator", "linter"):
+        source = ROOT / f"requirements-{which}.in"
+        lock(source.name, source.read_text(encoding="utf-8").splitlines(), source.with_suffix(".txt"))
 
 
 if __name__ == "__main__":

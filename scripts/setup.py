@@ -1,10 +1,12 @@
-"""Make the two virtual environments that the lab needs, when they are missing or their lock has changed.
+"""Make the virtual environments that the lab needs, when they are missing or their lock has changed.
 
     python3.11 scripts/setup.py              both
     python3.11 scripts/setup.py emulator     that one alone
+    python3.11 scripts/setup.py linter       the third, which the tests make when they need it
 
 `.venv` is the workbook's (requirements.txt), `.venv-emulator` the emulator's (requirements-emulator.txt): a Lambda
-worker of the emulator must not see the workbook's packages. Standard library only, as nothing is installed yet.
+worker of the emulator must not see the workbook's packages. `.venv-linter` is that of the templates' security linter
+(requirements-linter.txt), whose pins do not fit the workbook's. Standard library only, as nothing is installed yet.
 
 A stamp written last says that an environment is whole, and for which lock, Python and place it was made. Without it, or
 with another, the environment is made again from nothing, so a kill at any moment does no harm.
@@ -25,8 +27,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = {"workbook": ("requirements.txt", ".venv"), "emulator": ("requirements-emulator.txt", ".venv-emulator")}
-ROOM = {"workbook": 2_500_000_000, "emulator": 300_000_000}  # bytes; twice what each takes, for the downloads
+LOCKS = {
+    "workbook": ("requirements.txt", ".venv"),
+    "emulator": ("requirements-emulator.txt", ".venv-emulator"),
+    "linter": ("requirements-linter.txt", ".venv-linter"),
+}
+DEFAULT = ("workbook", "emulator")
+ROOM = {
+    "workbook": 2_500_000_000,
+    "emulator": 300_000_000,
+    "linter": 400_000_000,
+}  # bytes; twice what each takes, for the downloads
 STAMP = ".complete"
 
 
@@ -152,7 +163,7 @@ def make(which: str) -> bool:
         if again:
             shutil.rmtree(environment)
         check_room(ROOT, ROOM[which])
-        without_pip = ["--without-pip"] if which == "emulator" else []
+        without_pip = [] if which == "workbook" else ["--without-pip"]
         result = run([sys.executable, "-m", "venv", *without_pip, str(environment)])
         if result.returncode:
             shutil.rmtree(environment, ignore_errors=True)
@@ -170,7 +181,7 @@ def main(arguments: list[str]) -> int:
         if unknown:
             raise SetupError(f"unknown environment {sorted(unknown)[0]!r}: choose from {', '.join(LOCKS)}")
         check_platform()
-        for which in arguments or list(LOCKS):
+        for which in arguments or DEFAULT:
             make(which)
     except SetupError as error:
         print(f"set-up: {error}", file=sys.stderr)

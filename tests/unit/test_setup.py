@@ -68,9 +68,10 @@ def test_every_direct_pin_says_what_it_is_for():
     assert not [line for line in lines if not re.search(r"  # \w+", line)]
 
 
-def test_the_emulators_lock_holds_its_direct_pins():
-    wanted = pins(ROOT / "requirements-emulator.in")
-    locked = pins(ROOT / "requirements-emulator.txt")
+@pytest.mark.parametrize("which", ["emulator", "linter"])
+def test_the_other_locks_hold_their_direct_pins(which):
+    wanted = pins(ROOT / f"requirements-{which}.in")
+    locked = pins(ROOT / f"requirements-{which}.txt")
     assert wanted and {name: locked.get(name) for name in wanted} == wanted
 
 
@@ -96,7 +97,7 @@ def test_what_is_installed_is_what_is_locked():
 
 @pytest.mark.parametrize(
     "name",
-    ["environment.yml", "requirements.txt", "requirements-emulator.in", "requirements-emulator.txt", "pyproject.toml"],
+    [path.name for path in ROOT.glob("requirements*")] + ["environment.yml", "pyproject.toml"],
 )
 def test_no_file_names_a_host_to_install_from(name):
     text = (ROOT / name).read_text()

@@ -1,0 +1,31 @@
+"""Peer 3: ONNX Runtime, session made once; float32, or int8 where `PEER_NETWORK` names that file."""
+
+import functools
+import os
+
+import onnxruntime
+
+from peers import common
+
+NETWORK = os.environ.get("PEER_NETWORK", "resnet-18.onnx")
+SYNSET = "resnet-18-synset.txt"
+
+
+@functools.cache
+def _model():
+    files = common.download(NETWORK, SYNSET)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(files[NETWORK], options, providers=["CPUExecutionProvider"])
+    return session, common.labels(files[SYNSET])
+
+
+def handler(event, context):
+    image = common.pillow_input(common.picture(event))
+    session, names = _model()
+    return common.answer(predict(session, image), names)
+
+
+def predict(session, image):
+    return session.run(None, {"data": image})[0][0]

@@ -2,7 +2,7 @@
 
     make bench                                   everything but `lab` and `accuracy`
     make bench ARGS="cold warm"                  parts of it
-    make bench ARGS="accuracy --data <folder>"   a folder with a sub-folder of pictures per class, named by its WordNet id
+    make bench ARGS="accuracy --data <folder>"   a sub-folder of pictures per class, named by its WordNet id
 
 All variants answer the same event from the same model store on loopback, in new processes of the same Python, which
 has boto3 and nothing else, as Lambda's has; each variant brings its own packages. Rounds take the variants in turn.
@@ -87,7 +87,7 @@ def spread(seconds: list[float]) -> dict[str, float]:
     return {**{name: round(float(value), 2) for name, value in zip(names, q, strict=True)}, "n": len(seconds)}
 
 
-# --- What is prepared --------------------------------------------------------------------------------------------------
+# --- What is prepared ---
 
 
 def prepare(names: list[str], calibration: Path | None) -> None:
@@ -158,7 +158,7 @@ def event(size: tuple[int, int]) -> Path:
     return file
 
 
-# --- Processes ---------------------------------------------------------------------------------------------------------
+# --- Processes
 
 
 @contextmanager
@@ -199,7 +199,7 @@ class Child:
         }
         self.name = name
         command = [str(PYTHON), "-W", "ignore", str(BENCHMARKS / "child.py"), variant.handler]
-        self.log = tempfile.TemporaryFile("w+", dir=WORK)  # a pipe would fill
+        self.log = tempfile.TemporaryFile("w+", dir=WORK)  # noqa: SIM115 - closed by close; a pipe would fill
         self.process = subprocess.Popen(
             [*command, repr(time.monotonic())], env=environment, text=True, cwd=WORK,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
@@ -230,7 +230,7 @@ class Child:
         self.close()
 
 
-# --- What is measured --------------------------------------------------------------------------------------------------
+# --- What is measured ---
 
 
 def cold(names: list[str], endpoint: str, rounds: int) -> dict:

@@ -1,11 +1,10 @@
 """Peer 2: MXNet's Python API done well: the model is loaded once, and the Module bound once."""
 
 import functools
-import os
 import tempfile
+from pathlib import Path
 
 import mxnet as mx
-
 from peers import common
 
 SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"
@@ -15,7 +14,7 @@ SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resn
 def _model():
     files = common.download(SYMBOL, PARAMS, SYNSET)
     symbol = mx.sym.load_json(files[SYMBOL].decode())
-    with tempfile.NamedTemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as file:
+    with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as file:
         file.write(files[PARAMS])
         file.flush()
         values = mx.nd.load(file.name)

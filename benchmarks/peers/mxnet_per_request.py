@@ -1,11 +1,10 @@
-"""Peer 1: the original lab's way, on Python 3: MXNet is imported, and each request fetches, loads and binds the model."""
+"""Peer 1: the original lab's way, on Python 3: MXNet is imported, and each request loads and binds the model."""
 
 import os
 import tempfile
 from pathlib import Path
 
 import mxnet as mx
-
 from peers import common
 
 SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"

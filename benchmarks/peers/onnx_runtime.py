@@ -4,7 +4,6 @@ import functools
 import os
 
 import onnxruntime
-
 from peers import common
 
 NETWORK = os.environ.get("PEER_NETWORK", "resnet-18.onnx")

@@ -6,10 +6,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch.nn import functional
-
 from peers import common
 from peers.graph import read_nodes, read_parameters
+from torch.nn import functional
 
 SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"
 

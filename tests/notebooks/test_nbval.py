@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from solutions import exercises, solutions
 
 from workshop import ROOT
 
@@ -26,6 +31,7 @@ EXPECTED = [
     "07_clean_up",
     "A1_train_the_practice_model",
 ]
+UNSOLVED = {stem for stem in EXPECTED if not stem.startswith("02")}
 # Whatever machine ran them last must not show.
 TRACES = re.compile(
     r"(/(home|root|work|Users|tmp|opt)/|site-packages|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:4[0-9]{4}\b)"
@@ -109,6 +115,41 @@ def test_it_runs_in_any_python3_kernel_and_its_cells_have_ids(notebook):
 
 def test_it_waits_for_conditions_and_not_for_time(notebook):
     assert "time.sleep" not in "\n".join(source(cell) for cell in cells(notebook, "code"))
+
+
+def test_its_exercises_have_solutions_that_can_fail(notebook):
+    if notebook.stem in UNSOLVED:
+        pytest.skip("its solutions are being written")
+    tree = nbformat.read(notebook, 4)
+    assert exercises(tree)
+    assert all(solved for _, solved in exercises(tree)), [text for text, solved in exercises(tree) if not solved]
+    for solution in solutions(tree):
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(solution))), solution
+
+
+def test_solutions_run_behind_the_notebook_and_a_wrong_one_fails(tmp_path):
+    texts = ["## Exercises\n\n1. Double it."]
+    texts += [
+        f"<details><summary>Solution</summary>\n\n```python\n{code}\n```\n\nSo.\n\n</details>"
+        for code in ("print(two)\nassert two == 2", "assert two == 3, 'it is not three'")
+    ]
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    book.cells = [*map(nbformat.v4.new_markdown_cell, texts), nbformat.v4.new_code_cell("two = 1 + 1")]
+    nbformat.write(book, tmp_path / "00_a.ipynb")
+    (tmp_path / "conftest.py").write_text(
+        f"exec(open({str(ROOT / 'conftest.py')!r}).read())\nshared_emulator = lambda config: None\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "00_a.ipynb"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'notebooks'}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "1 failed, 2 passed" in run.stdout, run.stdout
+    assert "it is not three" in run.stdout
 
 
 def test_nbval_collects_the_labs_notebooks_in_order(pytestconfig):

@@ -2,65 +2,14 @@
 
 import json
 import time
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from workshop import ROOT, build, client, models, stacks
-from workshop.lab import connect
+from workshop import client, deployment
 from workshop.samples import SAMPLES, sample_path
 
-PROJECT = "e2e-tests"
 KNOWN = [name for name, wnid in SAMPLES.items() if wnid]
-GRANT = "read-model-store"
-
-
-def grant(lab):
-    """What notebook 03 leaves the function's role with."""
-    bucket = f"arn:aws:s3:::{lab.model_bucket}"
-    statements = [
-        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{bucket}/*"},
-        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket},
-    ]
-    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    lab.client("iam").put_role_policy(RoleName=lab.lambda_role, PolicyName=GRANT, PolicyDocument=document)
-
-
-@pytest.fixture(scope="module")
-def lab(emulator_url, tmp_path_factory):
-    """A lab whose function is built, deployed, granted its store and given the practice model."""
-    lab = connect("local", "us-east-1", PROJECT)
-    cloudformation = lab.client("cloudformation")
-    stacks.deploy(
-        cloudformation,
-        lab.toolchain_stack,
-        ROOT / "toolchain.yml",
-        {"ProjectId": PROJECT},
-        capabilities=("CAPABILITY_NAMED_IAM",),
-    )
-    environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
-    for phase in build.PHASES:
-        build.run_phase(phase, environment)
-    parameters = {"ProjectId": PROJECT, "AllowedPrivateHosts": urlsplit(emulator_url).netloc, "Emulator": "true"}
-    stacks.deploy(
-        cloudformation,
-        lab.app_stack,
-        ROOT / "template-export.yml",
-        parameters,
-        lab.role_arn(lab.cloudformation_role),
-        ("CAPABILITY_AUTO_EXPAND",),
-    )
-    grant(lab)
-    files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
-    for file in (files.symbol, files.params, files.synset, files.manifest):
-        lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/practice/{file.name}")
-    return lab
-
-
-@pytest.fixture(scope="module")
-def url(lab):
-    return client.predict_url(lab)
 
 
 def post(url, body, content_type="image/jpeg", **query):
@@ -132,7 +81,7 @@ def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(la
     iam, s3 = lab.client("iam"), lab.client("s3")
     picture = sample_path("golf_ball").read_bytes()
     bucket_policy = s3.get_bucket_policy(Bucket=lab.model_bucket)["Policy"]
-    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=GRANT)
+    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=deployment.GRANT)
     s3.delete_bucket_policy(Bucket=lab.model_bucket)
     try:
         client.force_cold_start(lab)
@@ -142,5 +91,18 @@ def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(la
         s3.put_bucket_policy(Bucket=lab.model_bucket, Policy=bucket_policy)
         assert post(url, picture).status_code == 200, "either grant is enough within one account"
     finally:
-        grant(lab)
+        deployment.grant(lab)
         s3.put_bucket_policy(Bucket=lab.model_bucket, Policy=bucket_policy)
+
+
+def test_what_watches_the_endpoint_is_deployed(lab):
+    cloudwatch, project = lab.client("cloudwatch"), lab.project_id
+    alarms = cloudwatch.describe_alarms(AlarmNamePrefix=f"{project}-")["MetricAlarms"]
+    kinds = ("faults", "function-errors", "latency-p99", "throttles")
+    assert sorted(alarm["AlarmName"] for alarm in alarms) == [f"{project}-{kind}" for kind in kinds]
+    assert all(alarm["AlarmActions"] == alarm["OKActions"] != [] for alarm in alarms)
+    name = lab.outputs(lab.app_stack)["Dashboard"]
+    widgets = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])["widgets"]
+    assert [alarm["AlarmArn"] in widgets[0]["properties"]["alarms"] for alarm in alarms] == [True] * len(kinds)
+    groups = lab.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/apigateway/{project}-api")["logGroups"]
+    assert [group["retentionInDays"] for group in groups] == [14]

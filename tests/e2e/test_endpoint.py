@@ -36,7 +36,7 @@ def test_by_url_and_by_body_are_the_same_prediction(lab, url):
 
 
 def test_the_answer_names_the_model_and_its_times(url):
-    response = post(url, sample_path("church").read_bytes())
+    _, response = (post(url, sample_path("church").read_bytes()) for _ in range(2))
     answer = response.json()
     assert answer["model"]["name"] == "practice" and len(answer["model"]["sha256"]) == 64
     assert set(answer["timings_ms"]) == {"fetch", "decode", "predict"}, "a warm request loads no model"

@@ -2,6 +2,7 @@
 
 import html
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,12 +28,14 @@ Heat = Callable[[bytes], np.ndarray]
 def read_picture(picture: bytes | Path | str) -> bytes:
     """The bytes of a picture: bytes themselves, a file's path, a sample's name, or an address (http, https).
 
-    Raises PredictionError for an address that is refused, KeyError for an unknown sample, OSError for a missing file.
+    An address is fetched under the function's rules, ALLOWED_PRIVATE_HOSTS of the environment among them. Raises
+    PredictionError for an address that is refused, KeyError for an unknown sample, OSError for a missing file.
     """
     if isinstance(picture, bytes):
         return picture
     if isinstance(picture, str) and picture.startswith(("http://", "https://")):
-        return fetching.fetch(picture)
+        allowed = fetching.AllowedHosts.parse(os.environ.get("ALLOWED_PRIVATE_HOSTS", ""))
+        return fetching.fetch(picture, allowed=allowed)
     return (picture if isinstance(picture, Path) else sample_path(picture)).read_bytes()
 
 
@@ -99,12 +102,16 @@ def panel(ask: Ask, heat: Heat | None = None) -> ipywidgets.VBox:
     """A panel that takes a picture (upload, address or sample) and shows it as `show_prediction` does."""
     upload = ipywidgets.FileUpload(accept="image/*", description="Upload", layout={"width": "9em"})
     address = ipywidgets.Text(placeholder="https://… then Enter", description="Address", continuous_update=False)
-    sample = ipywidgets.Dropdown(options=[("choose a sample", ""), *((n.replace("_", " "), n) for n in SAMPLES)])
+    names = [("choose one", ""), *((name.replace("_", " "), name) for name in SAMPLES)]
+    sample = ipywidgets.Dropdown(options=names, description="Sample")
     message, drawing = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"max_width": "100%"})
     drawing.layout.display = "none"
 
-    def answer(picture: bytes | str) -> None:
+    def answer(chosen: ipywidgets.ValueWidget, picture: bytes | str) -> None:
         message.value = "Looking…"
+        for other, nothing in ((upload, ()), (address, ""), (sample, "")):
+            if other is not chosen:
+                other.value = nothing  # so that choosing it again, too, is a change
         try:
             with plt.ioff():
                 figure, _ = draw(read_picture(picture), ask, heat)
@@ -117,9 +124,9 @@ def panel(ask: Ask, heat: Heat | None = None) -> ipywidgets.VBox:
         plt.close(figure)
         drawing.value, drawing.layout.display, message.value = drawn.getvalue(), None, ""
 
-    upload.observe(lambda change: change["new"] and answer(bytes(change["new"][0]["content"])), "value")
-    address.observe(lambda change: change["new"].strip() and answer(change["new"].strip()), "value")
-    sample.observe(lambda change: change["new"] and answer(change["new"]), "value")
+    upload.observe(lambda change: change["new"] and answer(upload, bytes(change["new"][0]["content"])), "value")
+    address.observe(lambda change: change["new"].strip() and answer(address, change["new"].strip()), "value")
+    sample.observe(lambda change: change["new"] and answer(sample, change["new"]), "value")
     return ipywidgets.VBox([ipywidgets.HBox([upload, address, sample]), message, drawing])
 
 

@@ -59,6 +59,15 @@ def test_sample_and_upload_are_drawn(asks):
     assert bytes(drawing.value).startswith(b"\x89PNG") and bytes(drawing.value) != first
 
 
+def test_a_way_in_can_be_taken_again_after_another(asks):
+    _, address, sample, message, drawing = children(widget.panel(*asks))
+    sample.value = "church"
+    address.value = "http://127.0.0.1/x.jpg"
+    assert sample.value == "" and "not a public address" in message.value
+    sample.value = "church"
+    assert address.value == "" and message.value == "" and drawing.layout.display is None
+
+
 def test_errors_are_words_and_never_markup(asks):
     _, address, _, message, drawing = children(widget.panel(*asks))
     address.value = "http://127.0.0.1/x.jpg"

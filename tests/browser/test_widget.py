@@ -1,0 +1,87 @@
+"""Try your own picture, in notebook 02 in JupyterLab: a sample, a file and an address, and each one's error."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from gateway import ROOT
+from test_jupyterlab import jupyterlab, run_all, stop_kernels  # noqa: F401 (a fixture)
+
+SAMPLES = ROOT / "notebooks" / "samples"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels_may_ask(pictures) -> Iterator[str]:
+    """The kernels of this module's JupyterLab may fetch from the tests' host of pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "ALLOWED_PRIVATE_HOSTS", pictures.removeprefix("http://"))
+        yield pictures
+
+
+class Panel:
+    """The panel as a person sees it."""
+
+    def __init__(self, panel):
+        self.panel, self.last = panel, ""
+        self.drawing, self.message = panel.locator("img.widget-image"), panel.locator(".widget-html").last
+
+    def wait_for_drawing(self) -> str:
+        """Until there is a drawing that was not there before; returns its address."""
+        self.drawing.wait_for()
+        for _ in range(300):
+            source = self.drawing.get_attribute("src")
+            if source and source != self.last:
+                self.last = source
+                assert self.drawing.evaluate("image => image.decode().then(() => image.naturalWidth)") > 600
+                assert self.message.inner_text().strip() == ""
+                return source
+            self.panel.page.wait_for_timeout(100)
+        pytest.fail(f"no new drawing; the panel says {self.message.inner_text()!r}")
+
+    def upload(self, file) -> None:
+        """Press the button, and choose a file in the dialogue that it opens."""
+        with self.panel.page.expect_file_chooser() as dialogue:
+            self.panel.get_by_role("button", name="Upload").click()
+        dialogue.value.set_files(file)
+
+    def wait_for_words(self, words: str) -> None:
+        """Until the panel's message has these words, and no drawing is left that could be taken for an answer."""
+        alert = self.panel.get_by_role("alert").filter(has_text=words)
+        alert.wait_for()
+        assert not self.drawing.is_visible()
+
+
+def test_a_person_asks_with_a_sample_a_file_and_an_address(chromium, jupyterlab, screenshots, pictures):  # noqa: F811
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    try:
+        page.goto(f"{jupyterlab}/lab/tree/02_inspect_predictions.ipynb")
+        notebook = page.locator(".jp-NotebookPanel:visible")
+        notebook.locator(".jp-CodeCell").first.wait_for()
+        page.locator("#jp-main-statusbar").get_by_text("(ipykernel) | Idle").wait_for()
+        run_all(page)
+        widget = notebook.locator(".jp-OutputArea-output .widget-vbox").first
+        widget.scroll_into_view_if_needed()
+        panel = Panel(widget)
+        widget.get_by_label("Sample").select_option("church")
+        by_sample = panel.wait_for_drawing()
+        page.screenshot(path=screenshots("lab-your-own-picture"))
+        panel.upload(SAMPLES / "tench.jpg")
+        by_file = panel.wait_for_drawing()
+        widget.get_by_label("Address").fill(f"{pictures}/church.jpg")
+        widget.get_by_label("Address").press("Enter")
+        by_address = panel.wait_for_drawing()
+        assert by_sample != by_file != by_address
+        widget.get_by_label("Address").fill("http://127.0.0.1:9/picture.jpg")
+        widget.get_by_label("Address").press("Enter")
+        panel.wait_for_words("not a public address")
+        widget.get_by_label("Sample").select_option("church")
+        panel.wait_for_drawing()
+        panel.upload({"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
+        panel.wait_for_words("not an image of a supported format")
+        page.screenshot(path=screenshots("lab-your-own-picture-error"))
+    finally:
+        page.close(run_before_unload=False)
+        context.close()
+        stop_kernels(jupyterlab)

@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 CHOICES = --target $(TARGET) --port $(PORT) $(if $(REGION),--region $(REGION)) \
 	$(if $(PROJECT_ID),--project-id $(PROJECT_ID))
 VENV_PYTHON = $(CURDIR)/.venv/bin/python
+# In a container one often is root, and Jupyter asks to be told that this is meant.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 RUN = cd notebooks && PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 
 # Another Python's settings would leak into ours.
@@ -33,10 +35,10 @@ deploy: setup ## run the notebooks in order, leave the endpoint running, print i
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.runner $(CHOICES) --scale
 
-test: setup ## check everything: lint, unit tests, templates, package, end to end, notebooks
+test: setup ## check everything: lint, unit tests, templates, package, end to end, browser, notebooks
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest $(ARGS)
 
-browser: setup ## check the page and JupyterLab in headless Chromium
+browser: setup ## check the page, the report and JupyterLab in headless Chromium
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
 
 screenshots: setup ## take the README's screenshots again
@@ -49,8 +51,8 @@ notebooks: setup ## execute the notebooks in place, as they are committed; ARGS=
 lab: setup ## open JupyterLab on the first notebook
 	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
 		JUPYTER_CONFIG_PATH=$(CURDIR)/scripts/jupyter JUPYTERLAB_WORKSPACES_DIR=$(CURDIR)/.build/jupyter/workspaces && \
-		jupyter lab workspaces import ../scripts/jupyter/lab.jupyterlab-workspace >/dev/null && \
-		jupyter lab --ServerApp.log_level=ERROR --LabApp.news_url= 00_start_here.ipynb
+		jupyter lab workspaces import ../scripts/jupyter/lab.jupyterlab-workspace --LabWorkspaceImportApp.log_level=ERROR && \
+		jupyter lab --ServerApp.log_level=ERROR --LabApp.log_level=ERROR --LabApp.news_url= $(AS_ROOT) $(ARGS) 00_start_here.ipynb
 
 endpoint: setup ## print the URL of the deployed endpoint, alone
 	@$(RUN) workshop.runner --endpoint $(CHOICES)

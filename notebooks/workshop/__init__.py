@@ -11,4 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 
+
+class ToldError(Exception):
+    """An error that says what to do. A notebook shows its sentence, without the lines of code that led there."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks an exception for it
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
+
+
 sys.path.insert(0, str(ROOT / "lambda_src" / "predict"))

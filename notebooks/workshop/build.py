@@ -8,13 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from workshop import ROOT
+from workshop import ROOT, ToldError
 
 PHASES = ("install", "pre_build", "build", "post_build")
 LOG = ROOT / ".build" / "build.log"
 
 
-class BuildError(RuntimeError):
+class BuildError(ToldError, RuntimeError):
     """A command of the build failed; the message holds the command and the end of what it printed."""
 
 

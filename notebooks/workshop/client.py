@@ -50,11 +50,16 @@ def lent_sample(lab: Lab, name: str, seconds: int = 300) -> Iterator[str]:
 
 def predict_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> dict:
     """One prediction by URL of a sample. Raises requests.HTTPError, in the endpoint's own words, when refused."""
+    return timed_sample(lab, name, top)[0]
+
+
+def timed_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> tuple[dict, float]:
+    """As `predict_sample`, and the seconds from the request until the answer."""
     with lent_sample(lab, name) as url:
         answer = requests.get(predict_url(lab), params={"url": url, "top": top}, timeout=60)
     if not answer.ok:
         raise requests.HTTPError(f"{answer.status_code}: {answer.text}", response=answer)
-    return answer.json()
+    return answer.json(), answer.elapsed.total_seconds()
 
 
 def timed_post(url: str, picture: bytes) -> float:

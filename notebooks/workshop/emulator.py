@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import ROOT
+from . import ROOT, ToldError
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
@@ -33,7 +33,7 @@ SERVICES = ("s3", "iam", "sts", "cloudformation", "lambda", "apigateway", "logs"
 ENVIRONMENT = ROOT / ".venv-emulator"
 
 
-class EmulatorError(Exception):
+class EmulatorError(ToldError):
     """What is in the way, and what to do about it, in one line."""
 
 

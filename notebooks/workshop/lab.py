@@ -14,13 +14,15 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from . import ToldError
+
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike
 PROJECT_ID = re.compile(r"[a-z][a-z0-9-]+")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 
 
-class LabError(Exception):
+class LabError(ToldError):
     """What is wrong, and what to do about it."""
 
 

@@ -32,7 +32,7 @@ import numpy as np
 import requests
 from tqdm import tqdm
 
-from workshop import ROOT
+from workshop import ROOT, ToldError
 
 STEM = "resnet-18"
 SYMBOL = f"{STEM}-symbol.json"
@@ -50,7 +50,7 @@ CHUNK = 1 << 16
 TIMEOUT = (10, 30)  # seconds to connect, and to wait for the next bytes
 
 
-class ModelError(Exception):
+class ModelError(ToldError):
     """A model's files cannot be had or are not what they should be. The message says what to do."""
 
 

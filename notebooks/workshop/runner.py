@@ -2,9 +2,9 @@
 
     python -m workshop.runner --target local --model practice
 
-The executed notebooks, an HTML page of each, `index.html` that links them and `summary.json` go to `runs/<UTC time>/`;
-`runs/latest` names the newest. 06, which measures, is run by `--scale`; 07, which deletes everything, and the
-appendices are not run.
+The executed notebooks, an HTML page of each, `report.html` on the whole run and `summary.json` go to
+`runs/<UTC time>/`; `runs/latest` names the newest. 06, which measures, is run by `--scale`; 07, which deletes
+everything, and the appendices are not run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import ast
 import contextlib
 import fcntl
-import html
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ from typing import Any
 from tqdm import tqdm
 
 from . import ROOT, emulator
-from .client import predict_sample, predict_url
+from .client import predict_url, timed_sample
 from .lab import Lab, LabError, check_project_id, check_region, connect
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -63,8 +62,13 @@ class Run:
     parameters: dict[str, Any]
     results: list[Result]
     seconds: float = 0.0
+    target: str = "local"
+    region: str = ""
     endpoint: str = ""
+    sample: str = "golf_ball"  # what the prediction was asked about
     prediction: dict = field(default_factory=dict)
+    request_seconds: float = 0.0
+    facts: dict = field(default_factory=dict)  # what is deployed: report.facts
 
     @property
     def passed(self) -> bool:
@@ -194,54 +198,11 @@ def write_page(notebook: Path) -> Path:
     return page
 
 
-INDEX = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Run of {started}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ccc; }}
-td.number {{ text-align: right; }}
-.failed {{ color: #b00020; }} .passed {{ color: #1b6e2e; }}
-pre {{ overflow-x: auto; background: #f6f6f6; padding: 1rem; }}
-@media (prefers-color-scheme: dark) {{
-  body {{ background: #111; color: #ddd; }} a {{ color: #8ab4f8; }} pre {{ background: #222; }}
-  .failed {{ color: #ff8a80; }} .passed {{ color: #81c995; }} th, td {{ border-color: #444; }}
-}}
-</style></head><body>
-<h1>Serverless Predictions at Scale</h1>
-<p>Run of {started}, {seconds:.0f} s, with {parameters}. {endpoint}</p>
-<table><tr><th>Notebook</th><th>Outcome</th><th>Cells</th><th>Seconds</th></tr>
-{rows}
-</table>
-{after}
-</body></html>
-"""
+def write_pages(run: Run, folder: Path) -> None:
+    """`report.html`, and `summary.json`, that holds the same for programs."""
+    from . import report
 
-
-def write_index(run: Run, folder: Path) -> None:
-    """`index.html`, that links the notebooks' pages, and `summary.json`, that holds the same for programs."""
-    rows = []
-    for result in run.results:
-        page = f"{Path(result.name).stem}.html"
-        name = html.escape(result.name)
-        link = f'<a href="{page}">{name}</a>' if (folder / page).exists() else name
-        rows.append(
-            f'<tr><td>{link}</td><td class="{result.status.replace(" ", "-")}">{result.status}</td>'
-            f'<td class="number">{result.cells}</td><td class="number">{result.seconds:.1f}</td></tr>'
-        )
-    after = "".join(f"<pre>{html.escape(ANSI.sub('', result.error))}</pre>" for result in run.results if result.error)
-    if run.prediction:
-        after += f"<h2>One prediction</h2><pre>{html.escape(json.dumps(run.prediction, indent=2))}</pre>"
-    page = INDEX.format(
-        started=html.escape(run.started),
-        seconds=run.seconds,
-        parameters=html.escape(", ".join(f"{name}={value}" for name, value in run.parameters.items()) or "defaults"),
-        endpoint=f"The endpoint is <code>{html.escape(run.endpoint)}</code>." if run.endpoint else "",
-        rows="\n".join(rows),
-        after=after,
-    )
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    report.write(run, folder)
     summary = asdict(run) | {"passed": run.passed}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
@@ -301,7 +262,7 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
                 run.seconds = round(time.monotonic() - began, 2)
                 if result.status != "not run" and (folder / path.name).exists():
                     write_page(folder / path.name)
-                write_index(run, folder)
+                write_pages(run, folder)
                 progress.done(result)
             if result.status == "failed":
                 break
@@ -376,6 +337,15 @@ def print_endpoint(chosen: argparse.Namespace) -> None:
     print(predict_url(lab_of(parameters_of(chosen))))
 
 
+def describe(run: Run, lab: Lab) -> None:
+    """Ask for one prediction and for what is deployed, and note both in `run`."""
+    from . import report
+
+    run.target, run.region, run.endpoint = lab.target, lab.region, predict_url(lab)
+    run.prediction, run.request_seconds = timed_sample(lab, run.sample)
+    run.facts = report.facts(lab)
+
+
 def deploy(chosen: argparse.Namespace) -> int:
     """Check everything that can be checked first, run the notebooks, print the URL and one prediction."""
     paths, parameters = notebooks(scale=chosen.scale), parameters_of(chosen)
@@ -392,12 +362,11 @@ def deploy(chosen: argparse.Namespace) -> int:
         run = run_all(paths, parameters, folder)
         for result in run.results:
             if result.error:
-                print(f"\n{result.error}\n\nSee {folder.relative_to(ROOT)}/index.html", file=sys.stderr)
+                print(f"\n{result.error}\n\nReport: {folder.relative_to(ROOT)}/report.html", file=sys.stderr)
                 return 1
-        run.endpoint = predict_url(lab)
-        run.prediction = predict_sample(lab)
-        write_index(run, folder)
-        print(f"\nPages     {folder.relative_to(ROOT)}/index.html\nEndpoint  {run.endpoint}")
+        describe(run, lab)
+        write_pages(run, folder)
+        print(f"\nReport    {folder.relative_to(ROOT)}/report.html\nEndpoint  {run.endpoint}")
         for line in run.prediction["predictions"]:
             print(f"          {line['probability']:6.1%}  {line['class']}")
     return 0

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError, WaiterError
 
+from . import ToldError
+
 WAIT = {"Delay": 2, "MaxAttempts": 450}
 
 
-class StackError(RuntimeError):
+class StackError(ToldError, RuntimeError):
     """A stack could not be made or changed; the message names the resource that failed and why."""
 
 

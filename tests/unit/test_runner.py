@@ -74,7 +74,7 @@ def test_notebooks_run_in_order_with_their_parameters_and_leave_pages(tmp_path, 
     assert [result.cells for result in run.results] == [2, 3]
     executed = nbformat.read(folder / "01_b.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text.strip() == str(tmp_path)
-    index = (folder / "index.html").read_text()
+    index = (folder / "report.html").read_text()
     assert 'href="00_a.html"' in index and (folder / "00_a.html").stat().st_size
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["passed"] and summary["parameters"] == {"name": "x"}
@@ -96,7 +96,7 @@ def test_a_failing_cell_stops_the_run_and_is_shown(tmp_path, folder):
     assert shown.startswith("01_b.ipynb failed in cell [2]")
     assert "    assert ready, 'the store is empty'" in shown
     assert "AssertionError: the store is empty" in shown
-    assert "the store is empty" in (folder / "index.html").read_text()
+    assert "the store is empty" in (folder / "report.html").read_text()
     assert (folder / "01_b.html").exists() and not (folder / "02_c.ipynb").exists()
     assert not json.loads((folder / "summary.json").read_text())["passed"]
 

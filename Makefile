@@ -58,7 +58,7 @@ endpoint: setup ## print the URL of the deployed endpoint, alone
 	@$(RUN) workshop.runner --endpoint $(CHOICES)
 
 bench: setup ## measure, side by side with peers; results go to benchmarks/
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/run.py $(ARGS)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/serving.py $(ARGS)
 
 emulator: setup ## start the emulator alone
 	@$(RUN) workshop.emulator start --port $(PORT)

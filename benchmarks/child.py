@@ -1,17 +1,20 @@
 """The measured process: imports one handler, as Lambda would, and answers events on command.
 
-    python benchmarks/child.py <module>.<handler> <seconds since boot when the process was started>
+    python -P benchmarks/child.py <module>.<handler> <seconds since boot when the process was started> [core]
 
 Each line of standard input is a JSON command, each answered by one JSON line on the descriptor that standard output
-was: {"event": file, "times": n} runs the handler, {"network": n} the network alone, {"memory": true} reads memory.
-Times are seconds. Only the standard library is used here, so that it adds nothing to what is measured.
+was: {"event": file, "times": n} runs the handler, {"network": n} the network alone, {"probabilities": file} the network
+on the float32 (N, 3, 224, 224) of a file, {"memory": true} reads memory, {"threads": true} OpenMP's threads. Times are
+seconds. Only the standard library is used here, so that it adds little to what is measured.
 """
 
 import time
 
 ENTERED = time.monotonic()
 
+import array  # noqa: E402
 import contextlib  # noqa: E402
+import ctypes  # noqa: E402
 import functools  # noqa: E402
 import importlib  # noqa: E402
 import importlib.abc  # noqa: E402
@@ -22,15 +25,17 @@ import re  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-# The stages of a cold start: what a function's first call takes. One stage may lie within another, or beside it.
+# The stages of a cold start, each from the first call's begin to the last one's end. One may lie within another, or
+# beside it. A function that is gone is not traced: tests/unit/test_benchmarks.py holds our names to the code.
 STAGES = {
+    "transfer": ["obstore:get", "peers.common:download"],
+    "libraries": ["predictor:load_library"],
+    "predictor": ["predictor:Predictor.__init__", "peers.mxnet_module:bind", "peers.onnx_runtime:bind"],
     "load": ["model_store:ModelStore.load", "peers.mxnet_module:_model", "peers.onnx_runtime:_model"],
-    "transfer": ["model_store:get_from_s3", "model_store:ModelStore.files", "peers.common:download"],
-    "libraries": ["predictor:_library"],
-    "predictor": ["predictor:Predictor.__init__"],
     "picture": ["decoder:DecoderProcess.prepare", "peers.common:pillow_input", "peers.common:opencv_input"],
-    "first prediction": ["predictor:Predictor.predict", "peers.mxnet_module:predict", "peers.onnx_runtime:predict"],
+    "prediction": ["predictor:Predictor.predict", "peers.mxnet_module:predict", "peers.onnx_runtime:predict"],
 }
+SHAPE = (1, 3, 224, 224)
 spans: dict[str, list[float]] = {}
 
 
@@ -49,7 +54,7 @@ class Context:
 
 
 class Tracer(importlib.abc.MetaPathFinder):
-    """Times the functions of STAGES from the moment that their module is imported, whoever calls them first."""
+    """Times the functions of STAGES from the moment that their module is imported, whoever calls them."""
 
     def find_spec(self, name, path, target=None):
         places = [
@@ -82,79 +87,87 @@ class Tracer(importlib.abc.MetaPathFinder):
             try:
                 return whole(*args, **kwargs)
             finally:
-                spans.setdefault(stage, [begun, time.monotonic()])
+                span = spans.setdefault(stage, [begun, begun])
+                span[:] = min(span[0], begun), time.monotonic()
 
         setattr(owner, path[-1], timed)
 
 
 def memory() -> dict[str, int]:
-    """Bytes: the most that was resident in this process, and what its children have for themselves now."""
-    own = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    resident = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())
+    """Bytes: the most that was resident in this process, what is now, and what its children have for themselves."""
+    status = Path("/proc/self/status").read_text()
+    own, resident = (int(re.search(rf"{name}:\s+(\d+)", status)[1]) * 1024 for name in ("VmHWM", "VmRSS"))
     children = 0
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text().split():
             rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
-            children += sum(int(size) for size in re.findall(r"Private_\w+:\s+(\d+)", rollup))
-    return {"peak": int(own[1]) * 1024, "resident": int(resident[1]) * 1024, "children": children * 1024}
+            children += sum(int(size) * 1024 for size in re.findall(r"Private_\w+:\s+(\d+)", rollup))
+    return {"peak": own, "resident": resident, "children": children}
+
+
+def threads() -> int:
+    """How many threads OpenMP would use here, of the libgomp that is loaded."""
+    maps = Path("/proc/self/maps").read_text()
+    library = next(line.split()[-1] for line in maps.splitlines() if "libgomp" in line)
+    return ctypes.CDLL(library).omp_get_max_threads()
+
+
+def network(module):
+    """A function of a float32 batch that runs the module's network alone; its first answer made the model."""
+    if hasattr(module, "_model") and callable(module._model):
+        import numpy as np
+
+        model = module._model()[0]
+        return lambda batch: module.predict(model, np.asarray(batch))
+    return sys.modules["lambda_function"]._model.predictor.predict
 
 
 def main() -> None:
+    if len(sys.argv) > 3:
+        os.sched_setaffinity(0, {int(sys.argv[3])})
     name, handler_name = sys.argv[1].rsplit(".", 1)
+    started = float(sys.argv[2])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the handler's log
-    begun = time.monotonic()
     sys.meta_path.insert(0, Tracer())
+    begun = time.monotonic()
     module = importlib.import_module(name)
     handler = getattr(module, handler_name)
-    imported = time.monotonic()
-    started = float(sys.argv[2])
-    cold = {"interpreter": [started, ENTERED], "imports": [begun, imported]}
-    events = {}
+    cold = {"interpreter": [started, ENTERED], "imports": [begun, time.monotonic()]}
+    stages, events = None, {}
     for line in sys.stdin:
         command = json.loads(line)
         if "event" in command:
-            event = events.setdefault(command["event"], json.loads(Path(command["event"]).read_text()))
+            event = events.get(command["event"]) or json.loads(Path(command["event"]).read_text())
+            if command["times"] > 1:
+                events[command["event"]] = event
             times, answer = [], None
             for _ in range(command["times"]):
                 begun = time.perf_counter()
                 answer = handler(event, Context)
                 times.append(time.perf_counter() - begun)
             ended = time.monotonic()
-            result = {"times": times, "answer": answer, "since_start": ended - started}
-            result["stages"] = {
-                stage: [since - started, until - started] for stage, (since, until) in (cold | spans).items()
-            }
+            if stages is None:
+                stages = {stage: [since - started, until - started] for stage, (since, until) in (cold | spans).items()}
+            result = {"times": times, "answer": answer, "since_start": ended - started, "stages": stages}
         elif "network" in command:
-            result = {"times": network(module, command["network"])}
+            run, times = network(module), []
+            batch = memoryview(array.array("f", [127.0]) * (3 * 224 * 224)).cast("B").cast("f", SHAPE)
+            for _ in range(command["network"]):
+                begun = time.perf_counter()
+                run(batch)
+                times.append(time.perf_counter() - begun)
+            result = {"times": times}
+        elif "probabilities" in command:
+            run, data = network(module), Path(command["probabilities"]).read_bytes()
+            size = 4 * 3 * 224 * 224
+            batches = (memoryview(data[at : at + size]).cast("f", SHAPE) for at in range(0, len(data), size))
+            result = {"probabilities": [[float(value) for value in run(batch)] for batch in batches]}
+        elif "threads" in command:
+            result = {"threads": threads()}
         else:
             result = memory()
         print(json.dumps(result), file=answers, flush=True)
-
-
-def network(module, times: int) -> list[float]:
-    """Run the network alone, on a picture that is prepared before."""
-    if hasattr(module, "_model") and callable(module._model):
-        import numpy as np
-
-        batch = np.full((1, 3, 224, 224), 127, np.float32)
-        model = module._model()[0]
-        run = module.predict
-    else:
-        import array
-
-        batch = memoryview(array.array("f", [127.0]) * (3 * 224 * 224)).cast("B").cast("f", (1, 3, 224, 224))
-        model = sys.modules["lambda_function"]._model.predictor
-
-        def run(model, batch):
-            return model.predict(batch)
-
-    took = []
-    for _ in range(times):
-        begun = time.perf_counter()
-        run(model, batch)
-        took.append(time.perf_counter() - begun)
-    return took
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resn
 @functools.cache
 def _model():
     files = common.download(SYMBOL, PARAMS, SYNSET)
+    return bind(files), common.labels(files[SYNSET])
+
+
+def bind(files: dict[str, bytes]) -> mx.mod.Module:
     symbol = mx.sym.load_json(files[SYMBOL].decode())
     with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as file:
         file.write(files[PARAMS])
@@ -23,7 +27,7 @@ def _model():
     module = mx.mod.Module(symbol, context=mx.cpu(), label_names=None)
     module.bind([("data", (1, 3, 224, 224))], for_training=False)
     module.set_params(arguments, auxiliary, allow_missing=True)
-    return module, common.labels(files[SYNSET])
+    return module
 
 
 def handler(event, context):

@@ -13,11 +13,14 @@ SYNSET = "resnet-18-synset.txt"
 @functools.cache
 def _model():
     files = common.download(NETWORK, SYNSET)
+    return bind(files[NETWORK]), common.labels(files[SYNSET])
+
+
+def bind(network: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(files[NETWORK], options, providers=["CPUExecutionProvider"])
-    return session, common.labels(files[SYNSET])
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
 def handler(event, context):

@@ -1,0 +1,285 @@
+"""README.md's tables, made of results.json: no figure is copied by hand.
+
+python benchmarks/report.py       writes the part of README.md between its two marks
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import floor
+
+BENCHMARKS = Path(__file__).resolve().parent
+RESULTS, README = BENCHMARKS / "results.json", BENCHMARKS / "README.md"
+BEGIN, END = "<!-- results: made by report.py, not by hand -->\n", "<!-- end of the results -->\n"
+
+OURS, OURS_INT8 = "This function, float32", "This function, int8"
+PER_REQUEST, MODULE = "MXNet, loaded per request", "MXNet, bound once"
+ORT, ORT_INT8 = "ONNX Runtime, float32", "ONNX Runtime, int8"
+OPENCV, PYTORCH = "OpenCV dnn", "PyTorch"
+LIMIT = 262_144_000  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+PACKAGES = {
+    "artifact": "This function",
+    "mxnet": "MXNet's Python package and OpenCV",
+    "onnxruntime": "ONNX Runtime and Pillow",
+}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
+    head = list(head)
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines) + "\n"
+
+
+def spread(found: dict) -> str:
+    """A median with its quartiles."""
+    return f"{found['median']:.3g} ({found['q25']:.3g} to {found['q75']:.3g})"
+
+
+def ratio(a: float, b: float) -> str:
+    return f"{a / b:.2f}"
+
+
+def goals(results: dict) -> list[tuple[str, float, str, bool]]:
+    """What was asked for: what, the figure, the goal, whether it is met. One per figure that was measured."""
+    found = []
+
+    def at_most(what: str, value: float, goal: float) -> None:
+        found.append((what, value, f"≤ {goal:g}", value <= goal))
+
+    def at_least(what: str, value: float, goal: float) -> None:
+        found.append((what, value, f"≥ {goal:g}", value >= goal))
+
+    if "cold" in results:
+        cold = results["cold"]["whole machine"]
+        for peer, goal in ((PER_REQUEST, 0.30), (MODULE, 0.5), (ORT, 1), (ORT_INT8, 1)):
+            for ours in (OURS, OURS_INT8):
+                if peer in cold and ours in cold and not (ours == OURS and peer == ORT_INT8):
+                    at_most(f"cold start, {ours[15:]}: of {peer}'s", cold[ours]["median"] / cold[peer]["median"], goal)
+        if MODULE in cold:
+            for ours in [name for name in (OURS, OURS_INT8) if name in cold]:
+                at_most(
+                    f"peak memory, {ours[15:]}: of {MODULE}'s", cold[ours]["peak_mb"] / cold[MODULE]["peak_mb"], 0.65
+                )
+    if "warm" in results:
+        warm = results["warm"]["1"]["500 x 375"]
+        for ours in (OURS, OURS_INT8):
+            if ours in warm and PER_REQUEST in warm:
+                value = warm[PER_REQUEST]["median"] / warm[ours]["median"]
+                at_least(f"warm, 500 × 375, {ours[15:]}: times faster than {PER_REQUEST}", value, 10)
+        if {OURS_INT8, ORT} <= warm.keys():
+            value = warm[ORT]["median"] / warm[OURS_INT8]["median"]
+            at_least(f"warm, 500 × 375, int8: times faster than {ORT}", value, 2.5)
+        if {OURS_INT8, ORT_INT8} <= warm.keys():
+            value = warm[OURS_INT8]["median"] / warm[ORT_INT8]["median"]
+            at_most(f"warm, 500 × 375, int8: of {ORT_INT8}'s", value, 1)
+        network = results["warm"]["1"]["network"]
+        if {OURS_INT8, ORT} <= network.keys():
+            value = network[ORT]["median"] / network[OURS_INT8]["median"]
+            at_least(f"the network alone, int8: times faster than {ORT}", value, 2.5)
+        if {OURS_INT8, ORT_INT8} <= network.keys():
+            value = network[OURS_INT8]["median"] / network[ORT_INT8]["median"]
+            at_most(f"the network alone, int8: of {ORT_INT8}'s", value, 1)
+    for level, times in results.get("isa", {}).items():
+        if OURS_INT8 in times:
+            at_most(f"the network, int8 of float32, {level}", times[OURS_INT8]["median"] / times[OURS]["median"], 1)
+    accuracy = results.get("accuracy", {})
+    for name, one in accuracy.items():
+        if name.startswith(OURS_INT8):
+            at_most(f"{name[15:]}: points of top-1 lost", 100 * (accuracy[OURS]["top1"] - one["top1"]), 0.5)
+            at_least(f"{name[15:]}: agreement with float32, %", 100 * one["agreement"], 98.5)
+    if "artifact" in results.get("package", {}):
+        at_least("package: MB under the limit", (LIMIT - results["package"]["artifact"]["unzipped"]) / 1e6, 5)
+    return found
+
+
+def page(results: dict) -> str:
+    """The tables as Markdown."""
+    parts = [_machine(results["machine"])]
+    met = goals(results)
+    if met:
+        parts += ["## Goals\n\n", table(["", "measured", "goal", "met"], [
+            (what, f"{value:.3g}", goal, "yes" if yes else "**no**") for what, value, goal, yes in met
+        ])]  # fmt: skip
+    for part, write in SECTIONS.items():
+        if part in results:
+            parts.append(write(results[part], results))
+    return "".join(parts)
+
+
+def _machine(machine: dict) -> str:
+    sets = ", ".join(machine["instruction_sets"])
+    return (
+        f"Machine: {machine['cores']} cores of {machine['cpu']} ({sets}), {machine['memory_gb']} GB, "
+        f"{machine['system']}, "
+        f"Python {machine['python']}. A time is the median in milliseconds, its quartiles in brackets.\n\n"
+    )
+
+
+def _floor(found: dict, results: dict) -> str:
+    rows = []
+    bandwidths, rates = found["gigabytes_per_s"], found["giga_operations_per_s"]
+    for threads in ("1", "2"):
+        for kind, name in (("float32", OURS), ("int8", OURS_INT8)):
+            least = floor.network_ms(found, threads, kind)
+            taken = results.get("warm", {}).get(threads, {}).get("network", {}).get(name)
+            reached = [f"{taken['median']:.3g}", ratio(taken["median"], least)] if taken else ["", ""]
+            rows.append((f"the network, {kind}, threads: {threads}", f"{least:.3g}", *reached))
+    cold = results.get("cold", {}).get("whole machine", {}).get(OURS)
+    reached = [f"{cold['median']:.3g}", ratio(cold["median"], floor.cold_ms(found))] if cold else ["", ""]
+    rows.append(("a cold start, float32", f"{floor.cold_ms(found):.3g}", *reached))
+    return (
+        "## The floor\n\n"
+        f"The network has {found['operations'] / 1e9:.2f} billion multiply-adds and {found['weights'] / 1e6:.1f} MB of "
+        f"float32 weights. On one thread the machine does {rates['1']['float32']:.0f} billion a second in float32 and "
+        f"{rates['1']['int8']:.0f} in int8, on two {rates['2']['float32']:.0f} and {rates['2']['int8']:.0f}; it copies "
+        f"{bandwidths['copy']:.1f} GB/s, reads a cached file at {bandwidths['file']:.1f}, fetches over loopback at "
+        f"{bandwidths['loopback']:.1f} and computes SHA-256 at {bandwidths['sha256']:.1f}; a Python that does nothing "
+        f"takes {found['interpreter_ms']:.0f} ms. The floor of a cold start adds up an interpreter, the weights "
+        "fetched, checked and copied once, and the network once; reading libraries is not in it.\n\n"
+        + table(["ms", "floor", "measured", "times the floor"], rows)
+    )
+
+
+def _same(found: dict, _results: dict) -> str:
+    pictures = next(iter(found.values()))["pictures"]
+    return (
+        "## The same network\n\n"
+        "Before anything is timed: the largest difference of any probability from the function's float32, on "
+        f"{pictures} pictures prepared once.\n\n"
+        + table(["", "largest difference"], [(name, one["largest_difference"]) for name, one in found.items()])
+    )  # fmt: skip
+
+
+def _cold(found: dict, _results: dict) -> str:
+    text = "## Cold start\n\nFrom starting a process to its first answer, one thread, the store on loopback.\n\n"
+    for place, times in found.items():
+        reference = times[OURS]["median"]
+        text += f"{place.capitalize()}, {next(iter(times.values()))['n']} starts each:\n\n" + table(
+            ["", "ms", "times this function's", "peak MB"],
+            [
+                (name, spread(one), ratio(one["median"], reference), f"{one['peak_mb']:.0f}")
+                for name, one in times.items()
+            ],
+        )
+    stages = list(dict.fromkeys(stage for one in found["whole machine"].values() for stage in one["stages"]))
+    rows = [
+        (name, *(("–".join(f"{at:.0f}" for at in one["stages"][s]) if s in one["stages"] else "") for s in stages))
+        for name, one in found["whole machine"].items()
+    ]
+    return (
+        text
+        + "When each stage begins and ends, ms from the start; stages may overlap:\n\n"
+        + table(["", *stages], rows)
+    )
+
+
+def _warm(found: dict, _results: dict) -> str:
+    text = "## Warm\n\nThe whole handler, from event to answer, and the network alone.\n\n"
+    titles = {"500 x 375": "JPEG of 500 × 375", "4000 x 3000": "JPEG of 12 megapixels", "network": "the network alone"}
+    for threads, measured in found.items():
+        for key, times in measured.items():
+            reference = times[OURS]["median"]
+            text += f"**{titles[key]}, threads: {threads}**\n\n" + table(
+                ["", "ms", "p95", "p99", "times this function's"],
+                [
+                    (name, spread(one), f"{one['p95']:.3g}", f"{one['p99']:.3g}", ratio(one["median"], reference))
+                    for name, one in sorted(times.items(), key=lambda item: item[1]["median"])
+                ],
+            )
+    return text
+
+
+def _isa(found: dict, _results: dict) -> str:
+    names = list(next(iter(found.values())))
+    rows = [(level, *(spread(times[name]) for name in names)) for level, times in found.items()]
+    return (
+        "## Older processors\n\nThe network alone, one thread, with oneDNN held to an instruction set "
+        "(`DNNL_MAX_CPU_ISA`); `AVX512_CORE` has no VNNI.\n\n" + table(["ms", *names], rows)
+    )
+
+
+def _sizes(found: dict, _results: dict) -> str:
+    return "## Warm time against the picture's size\n\n" + table(
+        ["JPEG", "ms"], [(size.replace("x", "×"), spread(one)) for size, one in found.items()]
+    )
+
+
+def _threads(found: dict, _results: dict) -> str:
+    return "## Threads follow the function's memory\n\nFloat32, the network alone.\n\n" + table(
+        ["memory setting, MB", "threads", "ms"], [(size, one["threads"], spread(one)) for size, one in found.items()]
+    )
+
+
+def _accuracy(found: dict, _results: dict) -> str:
+    pictures = next(iter(found.values()))["pictures"]
+    return f"## Accuracy\n\nThe whole handler on {pictures:,} validation pictures.\n\n" + table(
+        ["", "top-1, %", "agrees with float32, %", "largest difference of a probability"],
+        [
+            (name, f"{100 * one['top1']:.2f}", f"{100 * one['agreement']:.2f}", f"{one['largest_difference']:.2g}")
+            for name, one in found.items()
+        ],
+    )
+
+
+def _large(found: dict, _results: dict) -> str:
+    return (
+        f"A 12-megapixel JPEG is decoded at a part of its size. Of {found['pictures']} validation pictures enlarged to "
+        f"that size, {found['same_class']} got the class that decoding them whole gets; the largest difference of a "
+        f"probability is {found['largest_difference']:.2g}.\n\n"
+    )
+
+
+def _package(found: dict, _results: dict) -> str:
+    rows = [
+        (
+            PACKAGES[name],
+            f"{one['unzipped'] / 1e6:.1f}",
+            f"{(LIMIT - one['unzipped']) / 1e6:+.1f}",
+            f"{one['zipped'] / 1e6:.1f}",
+        )
+        for name, one in found.items()
+    ]
+    return "## Package\n\nWhat is uploaded, without the model, which is in the store.\n\n" + table(
+        ["", "unzipped, MB", f"room below {LIMIT / 1e6:.1f} MB", "zipped, MB"], rows
+    )
+
+
+def _memory(found: dict, _results: dict) -> str:
+    requests = [str(count) for count, _ in next(iter(found.values()))]
+    return "## Memory over many requests\n\nResident, MB, the decoder's process included.\n\n" + table(
+        ["requests", *requests], [(name, *(f"{size:.0f}" for _, size in series)) for name, series in found.items()]
+    )
+
+
+def _lab(found: dict, _results: dict) -> str:
+    return "## The lab itself\n\n" + table(
+        ["", "seconds", "asked for"],
+        [
+            ("`make deploy` in a fresh clone, to the printed prediction", f"{found['fresh_clone']:.0f}", 300),
+            ("`make deploy` again, nothing changed", f"{found['again']:.0f}", 90),
+        ],
+    )
+
+
+SECTIONS = {
+    "floor": _floor, "same": _same, "cold": _cold, "warm": _warm, "large": _large, "isa": _isa, "accuracy": _accuracy,
+    "package": _package, "sizes": _sizes, "threads": _threads, "memory": _memory, "lab": _lab,
+}  # fmt: skip
+
+
+def merged(readme: str, tables: str) -> str:
+    """`readme` with `tables` between the marks. Raises ValueError where it has no marks."""
+    before, found, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not found or not end:
+        raise ValueError(f"{README.name} lacks {BEGIN.strip()} or {END.strip()}")
+    return f"{before}{BEGIN}\n{tables}{END}{after}"
+
+
+def write() -> None:
+    README.write_text(merged(README.read_text(), page(json.loads(RESULTS.read_text()))))
+
+
+if __name__ == "__main__":
+    write()

@@ -57,6 +57,6 @@ def export_model(
     symbol.save(str(folder / models.SYMBOL))
     mx.nd.save(str(folder / models.PARAMS), stored)
     (folder / models.SYNSET).write_text("".join(f"{line}\n" for line in synset))
-    manifest = "".join(f"{models.sha256(folder / name)}  {name}\n" for name in models.FILES)
-    (folder / models.MANIFEST).write_text(manifest)
+    (folder / models.INT8_SYMBOL).unlink(missing_ok=True)  # its ranges were measured on the weights that were here
+    models.write_manifest(folder)
     return folder

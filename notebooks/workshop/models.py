@@ -1,7 +1,9 @@
 """Fetch a model's three files from where the reader chooses, and prove that they are the ones meant.
 
 A model is `resnet-18-symbol.json` (the network), `resnet-18-0000.params` (its parameters) and `resnet-18-synset.txt`
-(one line per class), with `SHA256SUMS` beside them in the form of `sha256sum`. A source is one of
+(one line per class), with `SHA256SUMS` beside them in the form of `sha256sum`. A model may have a second symbol,
+`resnet-18-int8-symbol.json`: the same network over the same parameters, in 8-bit arithmetic (`workshop.quantization`).
+A source is one of
 
 - `practice`: shipped in this repository;
 - `imagenet`: MXNet's own, from the first mirror that answers;
@@ -39,6 +41,8 @@ SYMBOL = f"{STEM}-symbol.json"
 PARAMS = f"{STEM}-0000.params"
 SYNSET = f"{STEM}-synset.txt"
 FILES = (SYMBOL, PARAMS, SYNSET)
+INT8_SYMBOL = f"{STEM}-int8-symbol.json"  # optional
+SYMBOLS = {"float32": SYMBOL, "int8": INT8_SYMBOL}
 MANIFEST = "SHA256SUMS"
 RECORD = "source.json"
 
@@ -123,9 +127,21 @@ class ModelFiles:
         """The SHA-256 of the params file: what the function's answers call `model.sha256`."""
         return self.sums[PARAMS]
 
+    def symbol_of(self, precision: str) -> Path:
+        """The symbol that computes in `precision`. Raises ModelError where the model has none."""
+        if precision not in SYMBOLS:
+            raise ModelError(f"precision {precision!r}: expected {' or '.join(map(repr, SYMBOLS))}.")
+        if SYMBOLS[precision] not in self.sums:
+            raise ModelError(
+                f"The model {self.name} has no {SYMBOLS[precision]}: deploy it with precision 'float32', or make the "
+                f"file from pictures like those that it will see: `cd notebooks && python -m workshop.quantization "
+                f"{self.folder} <folder of pictures>`."
+            )
+        return self.folder / SYMBOLS[precision]
+
     def __iter__(self) -> Iterator[Path]:
-        """The four files that the model store holds."""
-        return iter((self.symbol, self.params, self.synset, self.manifest))
+        """The files that the model store holds, the manifest last."""
+        return iter((*(self.folder / name for name in self.sums), self.manifest))
 
 
 def megabytes(size: int) -> str:
@@ -139,7 +155,10 @@ def sha256(path: Path) -> str:
 
 
 def parse_manifest(text: str, where: str) -> dict[str, str]:
-    """The sums of the three files out of a `SHA256SUMS`. Raises CorruptedError when one is missing or malformed."""
+    """The sums of a model's files out of a `SHA256SUMS`; the int8 symbol may be missing there, and no other.
+
+    Raises CorruptedError when one is missing or malformed.
+    """
     sums = {}
     for line in text.splitlines():
         if match := re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line.rstrip()):
@@ -149,7 +168,14 @@ def parse_manifest(text: str, where: str) -> dict[str, str]:
             f"{where} has no SHA-256 of {', '.join(missing)}. Write it where the files are, with "
             f"`sha256sum {' '.join(FILES)} > {MANIFEST}`."
         )
-    return {name: sums[name] for name in FILES}
+    return {name: sums[name] for name in (*FILES, INT8_SYMBOL) if name in sums}
+
+
+def write_manifest(folder: Path) -> Path:
+    """Write `SHA256SUMS` for the model's files in `folder`, in the form of `sha256sum`."""
+    names = [name for name in (*FILES, INT8_SYMBOL) if (folder / name).exists()]
+    _save(folder / MANIFEST, "".join(f"{sha256(folder / name)}  {name}\n" for name in names).encode())
+    return folder / MANIFEST
 
 
 def _check_sum(path: Path, expected: str, where: str, remedy: str) -> None:
@@ -538,13 +564,14 @@ def _fetch(place, folder, staging, progress, mirrors, attempts, s3) -> ModelFile
             shutil.rmtree(staging, ignore_errors=True)
             return files
     staging.mkdir(parents=True, exist_ok=True)
+    (staging / INT8_SYMBOL).unlink(missing_ok=True)  # one that an interrupted fetch left may belong to no file here
     expected = published or known.get("sums") or {}
     if published:
         origin = prefix
-        _download_all({name: prefix + name for name in FILES}, staging, expected, progress, attempts, s3)
+        _download_all({name: prefix + name for name in published}, staging, expected, progress, attempts, s3)
     else:
         origin = _from_first_mirror(mirrors, staging, expected, progress, attempts)
-    sums = {name: sha256(staging / name) for name in FILES}
+    sums = {name: sha256(staging / name) for name in published or FILES}
     if published:
         vouched = f"SHA-256 as published in {MANIFEST}"
     else:
@@ -554,7 +581,7 @@ def _fetch(place, folder, staging, progress, mirrors, attempts, s3) -> ModelFile
     check_structure(staging)
     record = {"source": place, "origin": origin, "vouched": vouched, "sums": sums}
     _save(staging / RECORD, json.dumps(record, indent=1).encode())
-    _save(staging / MANIFEST, "".join(f"{sha256(staging / name)}  {name}\n" for name in FILES).encode())
+    write_manifest(staging)
     _swap(staging, folder)
     return open_model(folder)
 
@@ -603,7 +630,7 @@ def _swap(staging: Path, folder: Path) -> None:
     mends it.
     """
     for leftover in staging.iterdir():
-        if leftover.name not in (*FILES, MANIFEST, RECORD):
+        if leftover.name not in (*FILES, INT8_SYMBOL, MANIFEST, RECORD):
             leftover.unlink()
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -627,11 +654,12 @@ def open_model(folder: Path) -> ModelFiles:
     Raises SourceError when a file is missing, CorruptedError when one is not the file that the manifest lists.
     """
     folder = Path(folder)
-    for name in (*FILES, MANIFEST):
+    if not (folder / MANIFEST).is_file():
+        raise SourceError(f"{folder / MANIFEST} is missing. Run 01_fetch_models with the same model first.")
+    sums = parse_manifest((folder / MANIFEST).read_text(errors="replace"), str(folder / MANIFEST))
+    for name in sums:
         if not (folder / name).is_file():
             raise SourceError(f"{folder / name} is missing. Run 01_fetch_models with the same model first.")
-    sums = parse_manifest((folder / MANIFEST).read_text(errors="replace"), str(folder / MANIFEST))
-    for name in FILES:
         _check_sum(folder / name, sums[name], str(folder / name), "Run 01_fetch_models with the same model again.")
     record = _read_record(folder)
     return ModelFiles(

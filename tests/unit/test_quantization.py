@@ -1,0 +1,142 @@
+"""The int8 network says what the float32 one says, with the instructions of this CPU and of lesser ones."""
+
+import json
+import os
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from workshop import ROOT, imagenette, models, quantization, samples
+
+import images
+from predictor import Predictor
+
+CHILD = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import images
+from pathlib import Path
+from predictor import Predictor
+symbol, params, *pictures = map(Path, sys.argv[2:])
+with Predictor(symbol.read_bytes(), params.read_bytes(), list("0123456789")) as one:
+    print(json.dumps([list(one.predict(images.network_input(path.read_bytes()))) for path in pictures]))
+"""
+
+
+@pytest.fixture(scope="module")
+def practice(tmp_path_factory):
+    return models.fetch("practice", tmp_path_factory.mktemp("store"), progress=False)
+
+
+@pytest.fixture
+def tiny(tmp_path, tiny_model):
+    """A folder with a small model's files, and no int8 symbol."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for name, data in tiny_model.files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def answers(files: models.ModelFiles, precision: str, instructions: str) -> np.ndarray:
+    """Probabilities (samples, 10) of a process that oneDNN lets use `instructions` at most."""
+    pictures = [str(samples.sample_path(name)) for name in samples.SAMPLES]
+    arguments = [str(ROOT / "lambda_src" / "predict"), str(files.symbol_of(precision)), str(files.params), *pictures]
+    environment = os.environ | {"DNNL_MAX_CPU_ISA": instructions}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments], env=environment, check=True, capture_output=True, text=True
+    )
+    return np.array(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def float32(practice):
+    return answers(practice, "float32", "ALL")
+
+
+# oneDNN 1.9.1's names: https://oneapi-src.github.io/oneDNN/v2.0/dev_guide_cpu_dispatcher_control.html
+@pytest.mark.parametrize("instructions", ["ALL", "AVX512_CORE", "AVX2"])
+def test_the_shipped_int8_network_answers_as_the_float32_one(practice, float32, instructions):
+    int8 = answers(practice, "int8", instructions)
+    # Over the 3,925 test pictures the largest shift is in the model card; ours are fewer and plainer.
+    assert np.abs(int8 - float32).max() < 0.05
+    assert (int8 != float32).any(), "this is the float32 network"
+    named = [index for index, wnid in enumerate(samples.SAMPLES.values()) if wnid]
+    assert (int8.argmax(axis=1) == float32.argmax(axis=1))[named].all()
+
+
+def test_the_shipped_int8_network_is_int8_but_for_its_first_convolution():
+    nodes = json.loads((models.PRACTICE / models.INT8_SYMBOL).read_text())["nodes"]
+    heavy = [node for node in nodes if node["op"] in ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")]
+    assert len(heavy) == 22
+    assert [node["name"] for node in heavy if node["attrs"].get("quantized", "false").lower() != "true"] == [
+        "sg_mkldnn_conv_bn_act_0"
+    ]
+
+
+def test_a_model_without_an_int8_symbol_says_how_to_make_one(tiny):
+    files = models.open_model(tiny)
+    with pytest.raises(models.ModelError, match="has no resnet-18-int8-symbol.json.*workshop.quantization"):
+        files.symbol_of("int8")
+    with pytest.raises(models.ModelError, match="expected 'float32' or 'int8'"):
+        files.symbol_of("float16")
+
+
+def test_an_int8_symbol_is_made_from_a_folder_of_pictures_and_fetched_with_the_rest(tmp_path, tiny):
+    before = models.sha256(tiny / models.PARAMS)
+    pictures = imagenette.generate(tmp_path / "pictures", train=2, val=0)
+    quantization.add_int8(tiny, pictures, count=5)
+    assert models.sha256(tiny / models.PARAMS) == before
+    files = models.fetch(tiny, tmp_path / "store", progress=False)
+    assert [path.name for path in files] == [*models.FILES, models.INT8_SYMBOL, models.MANIFEST]
+    said = {}
+    for precision in models.SYMBOLS:
+        with Predictor(files.symbol_of(precision).read_bytes(), files.params.read_bytes(), files.labels) as one:
+            batches = [images.network_input(path.read_bytes()) for path in quantization.choose(pictures)]
+            said[precision] = np.array([one.predict(batch) for batch in batches])
+    assert 0 < np.abs(said["int8"] - said["float32"]).max() < 0.02
+
+
+def test_another_models_int8_symbol_does_not_outlive_a_fetch(tmp_path, tiny):
+    """The user's folder loses its int8 symbol: the next fetch does not keep the old one."""
+    quantization.add_int8(tiny, imagenette.generate(tmp_path / "pictures", train=1, val=0), count=2)
+    models.fetch(tiny, tmp_path / "store", progress=False)
+    (tiny / models.INT8_SYMBOL).unlink()
+    models.write_manifest(tiny)
+    files = models.fetch(tiny, tmp_path / "store", progress=False)
+    assert not (files.folder / models.INT8_SYMBOL).exists() and models.INT8_SYMBOL not in files.sums
+
+
+def test_pictures_are_spread_over_the_classes(tmp_path):
+    folder = imagenette.generate(tmp_path, train=3, val=0)
+    chosen = quantization.choose(folder, 10)
+    assert sorted(path.parent.name for path in chosen) == sorted(imagenette.WNIDS)
+    assert len(quantization.choose(folder, 100)) == 30
+    with pytest.raises(ValueError, match="holds no pictures"):
+        quantization.choose(tmp_path / "none")
+
+
+def test_the_limit_of_least_error_is_the_published_one_for_a_normal_distribution():
+    """3.92 standard deviations for 8 bits: Banner et al. 2018, https://arxiv.org/abs/1810.05723, section 3."""
+    magnitudes = np.abs(np.random.default_rng(0).standard_normal(2_000_000))
+    counts, _ = np.histogram(magnitudes, quantization.BINS, (0, magnitudes.max()))
+    assert quantization.least_error_limit(counts, magnitudes.max(), 127) == pytest.approx(3.92, abs=0.05)
+
+
+def test_the_limit_is_the_largest_value_where_nothing_lies_out():
+    assert quantization.least_error_limit(np.ones(quantization.BINS), 3.0, 127) == pytest.approx(3, rel=0.01)
+
+
+def test_ranges_before_a_relu_follow_what_the_relu_lets_through():
+    data = mx.sym.Variable("data")
+    norm = mx.sym.BatchNorm(data, name="norm", fix_gamma=False)
+    graph = mx.sym.SoftmaxOutput(mx.sym.Activation(norm, act_type="relu", name="relu"), name="softmax")
+    arguments = {"norm_gamma": mx.nd.ones(3), "norm_beta": mx.nd.zeros(3)}
+    auxiliary = {"norm_moving_mean": mx.nd.full(3, 200), "norm_moving_var": mx.nd.ones(3)}
+    picture = np.linspace(0, 205, 3 * 8 * 8, dtype=np.float32).reshape(1, 3, 8, 8)  # -200 to 5 after `norm`
+    found = quantization.ranges(graph, arguments, auxiliary, picture)
+    assert found["norm_output"][1] < 6 and found["norm_output"][0] == -found["norm_output"][1]
+    assert found["relu_output"][0] == 0

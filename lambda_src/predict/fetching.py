@@ -196,7 +196,9 @@ def _parse(url: str) -> _Target:
         raise error("url_malformed", f"the URL holds {shown(odd[0])}: percent-encode spaces and control characters")
     scheme = url.partition(":")[0].lower()
     if scheme not in _DEFAULT_PORT:
-        raise error("url_malformed", f"the URL must start with http:// or https://, not {shown(url[:20])}")
+        # Not more of the URL: what follows may be a password or a signature.
+        came = f", not {scheme}:" if re.fullmatch(r"[a-z][a-z0-9+.-]{0,19}", scheme) and ":" in url else ""
+        raise error("url_malformed", f"the URL must start with http:// or https://{came}")
     try:
         parsed = parse_url(url)
         host = (parsed.host or "").lower()

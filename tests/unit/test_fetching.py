@@ -302,6 +302,10 @@ def test_a_malformed_list_of_private_hosts_is_refused(text):
         "gopher://images.example/",
         "data:image/png;base64,iVBORw0KGgo=",
         "javascript:alert(1)",
+        "user:secret@images.example/a",
+        "ftp://:secret@images.example/a",
+        "://images.example/?X-Amz-Signature=secret",
+        "?X-Amz-Signature=secret",
         "http:",
         "http:/",
         "http://",
@@ -374,6 +378,23 @@ def test_a_long_presigned_query_arrives_whole(serve):
     assert query.encode() in server.requests[0]
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["[::1]", "six.example"])
+def test_a_host_is_reached_by_ipv6(host):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(ok(b"picture"))
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://{host}:{port}/"
+        assert get(url, allowed=AllowedHosts.parse(host), resolver=to("::1")) == b"picture"
+
+
 def test_ipv6_hosts_keep_their_brackets_in_the_host_header(serve):
     server = serve(ok(b"picture"))
     url = f"http://[2606:2800:21f::1]:{server.port}/"
@@ -442,6 +463,27 @@ def test_each_redirect_is_checked_like_the_first_address(serve, location, code):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("addresses", [["10.0.0.1"], [PUBLIC, "::1"], ["64:ff9b::a9fe:a9fe"], ["2002:7f00:1::1"]])
+def test_a_redirect_to_a_name_of_a_private_address_is_refused(serve, addresses):
+    server = serve(redirect("http://inside.example/"), ok(b"picture"))
+    problem = refusal(server.url, resolver=lambda host, port: ["127.0.0.1"] if host == HOST else addresses)
+    assert problem.code == "address_not_public"
+    assert len(server.requests) == 1
+
+
+def test_a_redirect_back_to_a_name_that_now_answers_differently_is_refused(serve):
+    server, asked = serve(redirect(f"http://{HOST}/again"), ok(b"picture")), []
+
+    def resolver(host, port):
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    # Private on the port that is allowed, and not on the other.
+    allowed = AllowedHosts.parse(f"{HOST}:{server.port}")
+    assert refusal(server.url, allowed=allowed, resolver=resolver).code == "address_not_public"
+    assert asked == [HOST, HOST]
+
+
 def test_a_redirect_without_a_location(serve):
     assert refusal(serve(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n").url).code == "host_answer"
 
@@ -488,6 +530,9 @@ def test_answers_that_are_not_http_or_not_whole(serve, answer):
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdefgh", b"abc"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc", b"abc"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nabc", b"abc"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", b"abc"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
     ],
 )
@@ -560,10 +605,19 @@ def test_a_silent_host_meets_the_total_time_limit(serve):
     assert refusal(serve(lambda connection: time.sleep(3)).url, max_seconds=0.4).code == "fetch_timeout"
 
 
-def test_endless_interim_answers_meet_the_total_time_limit(serve):
+@pytest.mark.parametrize(
+    ("head", "again"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Trailer: x\r\n"),
+    ],
+    ids=["interim answers", "trailers"],
+)
+def test_endless_lines_meet_the_total_time_limit(serve, head, again):
     def answer(connection):
+        connection.sendall(head)
         while True:
-            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.sendall(again)
 
     assert refusal(serve(answer).url, max_seconds=0.5).code == "fetch_timeout"
 
@@ -613,6 +667,13 @@ def test_tls_asks_for_the_hosts_name_and_not_for_the_address(serve, authority, t
     assert get(server.url, ssl_context=trusting) == b"picture"
     assert asked == [HOST]
     assert f"Host: {HOST}:{server.port}\r\n".encode() in server.requests[0]
+
+
+def test_tls_asks_for_an_international_name_in_its_ascii_form(serve, authority, trusting):
+    name = "b\u00fccher.example"
+    server = serve(ok(b"picture"), context=certified(authority, name))
+    allowed = AllowedHosts.parse("xn--bcher-kva.example")
+    assert get(f"https://{name}:{server.port}/", ssl_context=trusting, allowed=allowed) == b"picture"
 
 
 @pytest.mark.parametrize("name", ["other.example", "127.0.0.1", "*.images.example"])

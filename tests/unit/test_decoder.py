@@ -133,6 +133,15 @@ def test_a_process_that_died_between_two_images_is_replaced(decoder_of):
     decoder.prepare(jpeg())
 
 
+@pytest.mark.parametrize(("kind", "mode"), [("PNG", "1"), ("PNG", "RGBA"), ("GIF", "L"), ("TIFF", "I;16")])
+def test_a_picture_of_all_the_pixels_that_are_allowed_fits_into_the_functions_memory(decoder_of, kind, mode):
+    options = {"TIFF": {"compression": "tiff_lzw"}, "PNG": {"compress_level": 1}}.get(kind, {})
+    file = io.BytesIO()
+    Image.new(mode, (8192, 6144)).save(file, kind, **options)
+    limit = memory_limit({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"})
+    assert len(decoder_of(limit=limit).prepare(file.getvalue()).tobytes()) == 4 * 3 * 224 * 224
+
+
 def test_memory_is_limited(decoder_of):
     decoder = decoder_of(lambda data: bytes(500 << 20)[:0], limit=200 << 20)
     problem = refusal(decoder)

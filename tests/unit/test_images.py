@@ -104,6 +104,13 @@ def test_every_mode_becomes_rgb(kind, mode):
     assert min(right) > 215
 
 
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_one_pixel_is_a_picture(kind):
+    batch = np.asarray(images.network_input(encoded(Image.new("RGB", (1, 1), (200, 200, 200)), kind)))
+    assert batch.shape == (1, 3, 224, 224)
+    assert np.abs(batch - 200).max() < 10
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_comes_out_in_its_colours(kind):
     picture = images.decode(encoded(quarters().convert("CMYK"), kind, **({"quality": 95} if kind == "JPEG" else {})))

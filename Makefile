@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy scale test browser screenshots notebooks lab endpoint bench emulator down clean lock
+.PHONY: help setup deploy scale test fuzz browser screenshots notebooks lab endpoint bench emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ test: setup ## check everything: lint, unit tests, templates, package, end to en
 
 browser: setup ## check the page, the report and JupyterLab in headless Chromium
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
+
+fuzz: setup ## put 100,000 odd requests and 20,000 damaged images to the function, and more to the endpoint; ARGS=--help
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) tests/fuzz/fuzzing.py $(ARGS)
+	@SCHEMATHESIS_EXAMPLES=1000 PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/e2e/test_schemathesis.py
 
 screenshots: setup ## take the README's screenshots again
 	@SCREENSHOTS=docs/screenshots PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser/test_page.py \

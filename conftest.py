@@ -13,7 +13,7 @@ from solutions import solutions
 
 from workshop import ROOT, emulator, runner
 
-ORDER = ("tests/unit", "tests/templates", "tests/package", "tests/e2e", "tests/browser", "tests", "notebooks")
+ORDER = ("tests/unit", "tests/fuzz", "tests/templates", "tests/package", "tests/e2e", "tests/browser", "tests", "notebooks")
 _emulators: list[emulator.Emulator] = []
 
 

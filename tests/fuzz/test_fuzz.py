@@ -1,0 +1,145 @@
+"""A short run of the fuzzer, and that it sees what it looks for. The long run is `make fuzz`."""
+
+import os
+import signal
+from random import Random
+
+import contract
+import events
+import fuzzing
+import index
+import mutation
+import pytest
+from hypothesis import given, settings
+from worker import HOST, PORT, SECRET, Outcome, Worker, checked_lines
+
+from workshop import models
+
+import images
+from errors import PredictionError
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    worker = Worker(models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False).folder)
+    yield worker
+    worker.close()
+
+
+def by_url(url: str) -> dict:
+    return events.event("GET", {}, {"url": [url]}, None, False)
+
+
+def test_odd_requests_get_answers_of_the_contract(worker):
+    tally = fuzzing.fuzz_events(worker, 1, 1000)
+    assert not tally.faults and not worker.crashes
+    assert tally.growth < 30e6, tally.usage
+    assert {"200 ok", "400 url_malformed", "502 host_answer", "415 not_an_image"} <= tally.answers.keys()
+
+
+def test_damaged_images_get_answers_of_the_contract(worker, tmp_path):
+    tally, more = fuzzing.fuzz_images(worker, 1, 400, tmp_path)
+    assert not tally.faults and not worker.crashes
+    assert more["by_format"].keys() == set(images.FORMATS)
+    statuses = {answer[:3] for answer in tally.answers}
+    assert {"200", "422"} <= statuses <= {"200", "413", "415", "422", "504"}
+
+
+@settings(max_examples=500, deadline=None, database=None)
+@given(events.cases())
+def test_the_front_page_answers_odd_requests(case):
+    answer = index.handler(case.event, None)
+    resource = case.event.get("resource") if isinstance(case.event, dict) else None
+    assert answer["statusCode"] == 404 or resource in ("/", None, "")
+    assert not contract.proxy_violations("/", case.event, answer) or answer["statusCode"] == 200
+
+
+# --- the fuzzer itself -----------------------------------------------------------------------------
+
+
+def test_a_run_can_be_repeated():
+    seeds = mutation.seeds()
+    for name, data in seeds.items():
+        damaged = [mutation.mutate(Random(f"7/{name}"), data, seeds["PNG rgb"]) for _ in range(2)]
+        assert damaged[0] == damaged[1] != data
+
+
+def test_every_structure_is_followed():
+    for name, data in mutation.seeds().items():
+        fields, segments = mutation.parts(data)
+        assert len(fields) > 30 and len(segments) >= (1 if name.startswith("WEBP") else 2), name
+        assert max(end for _, end in segments) <= len(data) + 1, name
+
+
+def test_damage_below_the_checksums_reaches_the_decoders():
+    """Most files with a field set still open: their checksums were made again."""
+    opened, png = 0, mutation.seeds()["PNG alpha"]
+    for number in range(100):
+        data = mutation.mutate(Random(number), png, b"")
+        try:
+            images.decode(data)
+            opened += 1
+        except PredictionError:
+            pass
+    assert opened > 5
+
+
+def test_a_worker_that_dies_is_a_fault_and_is_replaced(worker):
+    os.kill(worker._process.pid, signal.SIGKILL)
+    outcome, faults = fuzzing.ask(worker, events.Case(by_url("http://inside.test/"), 29.0, {}))
+    assert worker.crashes == 1 and "the worker died (-9)" in faults[0]
+    outcome, faults = fuzzing.ask(worker, events.Case(by_url("http://inside.test/"), 29.0, {}))
+    assert (outcome.code, faults) == ("address_not_public", [])
+    worker.crashes = 0
+
+
+def test_the_hosts_answer_is_fetched(worker):
+    answer = b"HTTP/1.1 200 OK\r\n\r\n" + events.JPEG
+    case = events.Case(by_url(f"http://{HOST}:{PORT}/a.jpg?{SECRET}"), 29.0, {"/a.jpg": answer})
+    outcome, faults = fuzzing.ask(worker, case)
+    assert (outcome.status, faults) == (200, [])
+
+
+@pytest.mark.parametrize("host", ["rebind.test", "both.test", "nat64.test", "localhost", "0177.1", "[::ffff:7f00:1]"])
+def test_names_and_numbers_of_the_inside_are_refused(worker, host):
+    for _ in range(2):
+        outcome, faults = fuzzing.ask(worker, events.Case(by_url(f"http://{host}:9001/"), 29.0, {}))
+        assert not faults
+        assert outcome.code == "address_not_public" or (host == "rebind.test" and outcome.code == "host_unreachable")
+
+
+def test_a_connection_to_the_inside_would_be_seen(worker, monkeypatch):
+    """A function that lets every host be private gets as far as the network, which tells."""
+    monkeypatch.setenv("FUZZ_ALLOW", "127.0.0.1,10.0.0.1")
+    open_worker = Worker(worker._model)
+    try:
+        _outcome, faults = fuzzing.ask(open_worker, events.Case(by_url("http://127.0.0.1:9001/"), 29.0, {}))
+        assert "connected to ('127.0.0.1', 9001)" in faults
+    finally:
+        open_worker.close()
+
+
+LINE = '{"message": "request", "status": 200}'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "one log line"),
+        (LINE + "\n" + LINE, "one log line"),
+        (LINE.replace("200", "500"), "one log line"),
+        (LINE + "\nTraceback", "not JSON"),
+        (LINE.replace("request", f"request?{SECRET}") + "\n" + LINE, "secret"),
+    ],
+)
+def test_what_the_log_must_not_be_is_seen(text, fault):
+    assert not checked_lines(LINE, {"statusCode": 200})[1]
+    assert fault in " ".join(checked_lines(text, {"statusCode": 200})[1])
+
+
+def test_a_500_is_a_fault():
+    body = '{"error": {"code": "internal_error", "message": "m"}}'
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Cold-Start": "false"}
+    response = {"statusCode": 500, "headers": {"Content-Type": "application/json"} | headers, "body": body}
+    (fault,) = fuzzing.faults_of({"httpMethod": "GET"}, Outcome(response, {"code": "internal_error"}))
+    assert fault.startswith("500 internal_error")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbclient
 import nbformat
+from traitlets.config import Config
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -35,6 +36,7 @@ def execute(path: Path) -> None:
         resources={"metadata": {"path": str(NOTEBOOKS)}},
         store_widget_state=False,
         coalesce_streams=True,
+        config=Config(KernelManager={"transport_encryption": "auto"}),  # each kernel warns otherwise
     )
     client.execute()
     notebook.metadata = {"kernelspec": kernel, "language_info": language}

@@ -1,12 +1,18 @@
 """A headless Chromium for the tests, and a front page to open in it."""
 
+import contextlib
 import hashlib
 import http.server
 import importlib.util
+import json
 import os
+import re
 import shutil
+import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +22,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from gateway import ROOT, load, serve
+from labpage import NOTEBOOKS, SETTINGS, Lab
+
+from workshop.emulator import Emulator, free_port
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -136,3 +145,69 @@ def screenshots(page_sources) -> Iterator[Callable[[str], Path]]:
     yield path
     if chosen and any(name.startswith("page") for name in taken):
         (folder / "page.sha256").write_text(page_sources + "\n")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Iterator[Lab]:
+    """`make lab`, with Jupyter's settings of a new user and an emulator of its own, which notebook 00 starts."""
+    folder, emulator = tmp_path_factory.mktemp("jupyterlab"), free_port()
+    for name, values in SETTINGS.items():
+        file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values), encoding="utf-8")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS"))}
+    env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    env |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "IPYTHONDIR": str(folder / "ipython")}
+    arguments = f"--no-browser --port={free_port()} --ServerApp.port_retries=0"
+    arguments += f" --FileCheckpoints.checkpoint_dir={folder / 'checkpoints'}"
+    log = folder / "log"
+    with log.open("wb") as output:
+        make = subprocess.Popen(
+            ["make", "lab", f"PORT={emulator}", f"ARGS={arguments}"],
+            env=env,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while not (found := re.search(r"http://127\.0\.0\.1:\S+", log.read_text(errors="replace"))):
+            assert make.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
+            time.sleep(0.2)
+        yield Lab(found[0], emulator, log, folder)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(make.pid, signal.SIGTERM)
+        make.wait(60)
+        stopped = Emulator(emulator)
+        stopped.stop()
+        shutil.rmtree(stopped.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def opened(chromium, lab):
+    """Open a notebook of the lab and wait for its kernel; afterwards nothing has been written into the checkout."""
+    before = {file: hashlib.sha256(file.read_bytes()).digest() for file in NOTEBOOKS}
+    contexts = []
+
+    def open_notebook(path: str) -> tuple:
+        context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.goto(path if "://" in path else lab.url.replace("/lab", f"/lab/tree/{path}", 1))
+        panel = page.locator(".jp-NotebookPanel:visible")
+        panel.locator(".jp-CodeCell").first.wait_for()
+        panel.locator(".jp-KernelName").filter(has_text="Python 3 (ipykernel)").wait_for()
+        page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        return page, panel
+
+    yield open_notebook
+    for context in contexts:
+        for page in context.pages:
+            page.close(run_before_unload=False)
+        context.close()
+    lab.stop_kernels()
+    assert {file: hashlib.sha256(file.read_bytes()).digest() for file in NOTEBOOKS} == before

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from gateway import ROOT
-from test_jupyterlab import jupyterlab, run_all, stop_kernels  # noqa: F401 (a fixture)
+from labpage import run_all
 
 SAMPLES = ROOT / "notebooks" / "samples"
 
@@ -51,37 +51,26 @@ class Panel:
         assert not self.drawing.is_visible()
 
 
-def test_a_person_asks_with_a_sample_a_file_and_an_address(chromium, jupyterlab, screenshots, pictures):  # noqa: F811
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    try:
-        page.goto(f"{jupyterlab}/lab/tree/02_inspect_predictions.ipynb")
-        notebook = page.locator(".jp-NotebookPanel:visible")
-        notebook.locator(".jp-CodeCell").first.wait_for()
-        page.locator("#jp-main-statusbar").get_by_text("(ipykernel) | Idle").wait_for()
-        run_all(page)
-        widget = notebook.locator(".jp-OutputArea-output .widget-vbox").first
-        widget.scroll_into_view_if_needed()
-        panel = Panel(widget)
-        widget.get_by_label("Sample").select_option("church")
-        by_sample = panel.wait_for_drawing()
-        page.screenshot(path=screenshots("lab-your-own-picture"))
-        panel.upload(SAMPLES / "tench.jpg")
-        by_file = panel.wait_for_drawing()
-        widget.get_by_label("Address").fill(f"{pictures}/church.jpg")
-        widget.get_by_label("Address").press("Enter")
-        by_address = panel.wait_for_drawing()
-        assert by_sample != by_file != by_address
-        widget.get_by_label("Address").fill("http://127.0.0.1:9/picture.jpg")
-        widget.get_by_label("Address").press("Enter")
-        panel.wait_for_words("not a public address")
-        widget.get_by_label("Sample").select_option("church")
-        panel.wait_for_drawing()
-        panel.upload({"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
-        panel.wait_for_words("not an image of a supported format")
-        page.screenshot(path=screenshots("lab-your-own-picture-error"))
-    finally:
-        page.close(run_before_unload=False)
-        context.close()
-        stop_kernels(jupyterlab)
+def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, screenshots, pictures):
+    page, notebook = opened("02_inspect_predictions.ipynb")
+    run_all(page, notebook)
+    widget = notebook.locator(".jp-OutputArea-output .widget-vbox").first
+    widget.scroll_into_view_if_needed()
+    panel = Panel(widget)
+    widget.get_by_label("Sample").select_option("church")
+    by_sample = panel.wait_for_drawing()
+    page.screenshot(path=screenshots("lab-your-own-picture"))
+    panel.upload(SAMPLES / "tench.jpg")
+    by_file = panel.wait_for_drawing()
+    widget.get_by_label("Address").fill(f"{pictures}/church.jpg")
+    widget.get_by_label("Address").press("Enter")
+    by_address = panel.wait_for_drawing()
+    assert by_sample != by_file != by_address
+    widget.get_by_label("Address").fill("http://127.0.0.1:9/picture.jpg")
+    widget.get_by_label("Address").press("Enter")
+    panel.wait_for_words("not a public address")
+    widget.get_by_label("Sample").select_option("church")
+    panel.wait_for_drawing()
+    panel.upload({"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
+    panel.wait_for_words("not an image of a supported format")
+    page.screenshot(path=screenshots("lab-your-own-picture-error"))

@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
+from solutions import solutions
 
 from workshop import ROOT, imagenette, models, training
 
@@ -23,11 +24,14 @@ def sums(folder: Path) -> dict[str, str]:
     return {path.name: models.sha256(path) for path in sorted(folder.iterdir())}
 
 
-def test_the_notebook_runs_whole_and_leaves_the_shipped_model_alone(tmp_path, monkeypatch):
+def test_the_notebook_and_its_solutions_run_whole_and_leave_the_shipped_model_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     before = sums(PRACTICE)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in solutions(notebook)]
+    nbformat.write(notebook, tmp_path / NOTEBOOK.name)
     run = papermill.execute_notebook(
-        NOTEBOOK,
+        tmp_path / NOTEBOOK.name,
         tmp_path / "run.ipynb",
         {"smoke": True},
         cwd=NOTEBOOK.parent,

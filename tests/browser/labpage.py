@@ -1,0 +1,88 @@
+"""A running `make lab`, and what a person does in it: open a menu, run all cells, look."""
+
+import json
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import ROOT
+from playwright.sync_api import Locator, Page
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SECONDS = 420  # for one notebook; the longest builds the package and deploys it, or measures under load
+SETTINGS = {
+    "docmanager-extension/plugin": {"autosave": False},  # nothing is written into the checkout
+    "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, those out of sight too
+}
+# Each code cell's prompt, and what it shows as stderr: errors and warnings; some progress bars too, which do not count.
+CELLS = """(panel) => [...panel.querySelectorAll(".jp-CodeCell")].map((cell) => ({
+    prompt: cell.querySelector(".jp-InputPrompt").textContent.replace(/[^0-9*]/g, ""),
+    problem: [...cell.querySelectorAll("[data-mime-type='application/vnd.jupyter.stderr']")]
+        .map((output) => output.innerText.trim()).filter((text) => !/\\d+%\\|/.test(text)).join("\\n"),
+}))"""
+
+
+@dataclass
+class Lab:
+    """A running `make lab`: the address that it printed, the port of its emulator, and the file with all it printed."""
+
+    url: str
+    emulator: int
+    log: Path
+    folder: Path
+
+    @property
+    def server(self) -> str:
+        return self.url.partition("/lab")[0]
+
+    def request(self, method: str, path: str) -> bytes:
+        address = f"{self.server}/api/{path}?token={self.url.partition('token=')[2]}"
+        with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=60) as answer:
+            return answer.read()
+
+    def stop_kernels(self) -> None:
+        """Kernels hold MXNet's memory; the next notebook starts its own."""
+        for session in json.loads(self.request("GET", "sessions")):
+            self.request("DELETE", f"sessions/{session['id']}")
+
+
+def menu(page: Page, name: str, item: str) -> None:
+    page.get_by_role("menuitem", name=name, exact=True).click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
+
+
+def wait_until_done(page: Page, panel: Locator) -> list[dict[str, str]]:
+    """Wait until each cell has run, or none waits behind one with a problem; the cells."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        cells = panel.evaluate(CELLS)
+        left = [cell for cell in cells if not cell["prompt"].isdigit()]
+        if not left or (any(cell["problem"] for cell in cells) and not any("*" in cell["prompt"] for cell in left)):
+            page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+            return panel.evaluate(CELLS)
+        assert time.monotonic() < deadline, f"{len(left)} cells are still to run after {SECONDS} s"
+        page.wait_for_timeout(200)
+
+
+def run_all(page: Page, panel: Locator) -> list[dict[str, str]]:
+    """The saved outputs away, then Run > Run All Cells: what is to be seen afterwards comes from this run."""
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    menu(page, "Run", "Run All Cells")
+    return wait_until_done(page, panel)
+
+
+def check(panel: Locator, cells: list[dict[str, str]], first: int = 1) -> None:
+    """Each cell has run once, in order, from prompt `first` on; no error, no warning, no broken widget."""
+    assert not [cell["problem"] for cell in cells if cell["problem"]]
+    assert [int(cell["prompt"]) for cell in cells] == list(range(first, first + len(cells)))
+    text = panel.inner_text()
+    assert "Error displaying widget" not in text and "Loading widget" not in text
+
+
+def take(page: Page, panel: Locator, path: Path, at: str = ".jp-MarkdownCell h1") -> None:
+    """A picture of the window, scrolled to the first element of the notebook that is `at`."""
+    panel.locator(at).first.scroll_into_view_if_needed()
+    page.mouse.move(720, 450)
+    page.wait_for_timeout(500)
+    page.screenshot(path=path)

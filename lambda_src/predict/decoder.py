@@ -9,6 +9,7 @@ the model is loaded, and reused; bytes go in and bytes come out, nothing is unpi
 import contextlib
 import ctypes
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -19,10 +20,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import images
 from errors import STATUS, PredictionError, error
 
-_SHAPE = (1, 3, images.INPUT_SIZE, images.INPUT_SIZE)
 _MEGABYTE = 1 << 20
 _PARENT_MEGABYTES = 450  # the function without the child, model included: 263 MB measured, the rest is margin
 _LEAST_MEGABYTES = 64
@@ -40,6 +39,8 @@ def memory_limit(environ: Mapping[str, str]) -> int:
 
 def network_input(data: bytes) -> bytes:
     """What the child does with an image: `images.network_input(data)` as bytes. Raises PredictionError."""
+    import images  # there already: `_serve` imports it, and the parent never needs it
+
     return images.network_input(data).tobytes()
 
 
@@ -84,7 +85,8 @@ class DecoderProcess:
         if outcome == b"-":
             refused = json.loads(content)
             raise PredictionError(refused["code"], STATUS[refused["code"]], refused["message"], refused["detail"])
-        return memoryview(content).cast("f", _SHAPE)
+        side = math.isqrt(len(content) // 12)  # three planes of float32
+        return memoryview(content).cast("f", (1, 3, side, side))
 
     def _ask(self, data: bytes, end: float) -> bytes | None:
         """The child's reply; None when there was none in time. Raises EOFError or OSError when the child died."""
@@ -94,6 +96,11 @@ class DecoderProcess:
             self._stop()
             return None
         return connection.recv_bytes(maxlength=_MEGABYTE)
+
+    def start(self) -> None:
+        """Start the child unless it runs, as the first use would: better before the program has threads."""
+        with self._lock:
+            self._running()
 
     def stop(self) -> None:
         """End the child. The next use starts another."""
@@ -132,6 +139,9 @@ class DecoderProcess:
         self._process = self._connection = None
 
 
+SHARED = DecoderProcess()
+
+
 def _serve(connection: Connection, parents_end: Connection, work: Callable[[bytes], bytes], limit: int) -> None:
     """What the child does until its parent is gone."""
     parents_end.close()
@@ -139,6 +149,8 @@ def _serve(connection: Connection, parents_end: Connection, work: Callable[[byte
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):  # libtiff writes its warnings to stderr; the parent's pipes are not the child's to hold
         os.dup2(nowhere, standard)
+    import images  # noqa: F401  here alone, so that the parent need not wait for Pillow, and before memory is short
+
     _limit_memory(limit)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:

@@ -20,11 +20,11 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+import decoder
 import fetching
 import predictor
-from decoder import DecoderProcess
 from errors import PredictionError, error, shown
-from model_store import Model, ModelStore
+from model_store import Model, loaded_model
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "predict")  # the stack names its project
 NAMESPACE = "ServerlessPredictions"
@@ -41,7 +41,7 @@ metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 app = APIGatewayRestResolver()
 
 # Both live as long as the execution environment.
-_decoder = DecoderProcess()
+_decoder = decoder.SHARED
 _model: Model | None = None
 
 
@@ -185,7 +185,7 @@ def _loaded_model(record: Record) -> Model:
     global _model
     if _model is None:
         with record.stage("load") as seconds:
-            _model = ModelStore.from_environment().load(seconds)
+            _model = loaded_model(seconds)
     record.fields["model"] = {"name": _model.name, "sha256": _model.sha256}
     return _model
 

@@ -1,11 +1,12 @@
 """The model store: three files and their SHA-256 manifest under one prefix of an S3 bucket."""
 
+import contextlib
 import hashlib
 import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -77,9 +78,11 @@ class ModelStore:
             return data, hashlib.sha256(data).hexdigest()
 
         files = [MANIFEST, self.symbol_file, self.params_file, self.synset_file]
-        with ThreadPoolExecutor(len(files) + 1) as pool:
-            pool.submit(load_library)  # fails again, and is heard, when the network is bound
-            fetched = dict(zip(files, pool.map(fetch, files), strict=True))
+        with ThreadPoolExecutor(len(files)) as pool:
+            under_way = pool.map(fetch, files)
+            with contextlib.suppress(OSError):  # heard when the network is bound
+                load_library()
+            fetched = dict(zip(files, under_way, strict=True))
         manifest, _ = fetched.pop(MANIFEST)
         check_sums(bytes(manifest), {file: digest for file, (_, digest) in fetched.items()})
         params, sha256 = fetched[self.params_file]
@@ -89,6 +92,35 @@ class ModelStore:
         except (ModelError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
             raise error("model_not_usable", f"the model {self.name} cannot run: {problem}") from problem
         return Model(predictor, labels, self.name, sha256)
+
+
+_ahead: Future | None = None
+
+
+def load_ahead() -> Future:
+    """Begin to load the environment's model in a thread of its own, for the first `loaded_model` to take."""
+    global _ahead
+    pool = ThreadPoolExecutor(1)
+    _ahead = pool.submit(lambda: ModelStore.from_environment().load())
+    pool.shutdown(wait=False)
+    return _ahead
+
+
+def loaded_model(max_seconds: float) -> Model:
+    """The environment's model: the one that `load_ahead` began to load, or one loaded now.
+
+    What failed ahead is tried again now, since time may have passed: Lambda can stop an environment between its start
+    and its first request. Raises what `ModelStore.load` does.
+    """
+    global _ahead
+    deadline = time.monotonic() + max_seconds
+    if _ahead:
+        if not wait([_ahead], max_seconds).done:
+            raise error("time_limit", "the model did not load in time; try again")
+        loading, _ahead = _ahead, None
+        if not loading.exception():
+            return loading.result()
+    return ModelStore.from_environment().load(deadline - time.monotonic())
 
 
 def check_sums(manifest: bytes, digests: Mapping[str, str]) -> None:

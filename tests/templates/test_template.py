@@ -31,8 +31,13 @@ def listed(value):
 def test_every_handler_is_a_function_of_its_code(template, name):
     properties = template["Resources"][name]["Properties"]
     module, function = properties["Handler"].rsplit(".", 1)
-    source = (ROOT / properties["CodeUri"] / f"{module}.py").read_text()
-    defined = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+    def nodes(module, kind):
+        source = (ROOT / properties["CodeUri"] / f"{module}.py").read_text()
+        return [node for node in ast.parse(source).body if isinstance(node, kind)]
+
+    imported = {alias.name: node.module for node in nodes(module, ast.ImportFrom) for alias in node.names}
+    defined = {node.name: node for node in nodes(imported.get(function, module), ast.FunctionDef)}
     assert function in defined
     assert [argument.arg for argument in defined[function].args.args] == ["event", "context"]
 

@@ -19,7 +19,16 @@ from botocore.credentials import Credentials
 
 import model_store
 from errors import PredictionError
-from model_store import MANIFEST, ModelStore, check_sums, get_from_s3, read_labels, s3_error
+from model_store import (
+    MANIFEST,
+    ModelStore,
+    check_sums,
+    get_from_s3,
+    load_ahead,
+    loaded_model,
+    read_labels,
+    s3_error,
+)
 
 ENVIRONMENT = {
     "MODEL_STORE_BUCKET_NAME": "predictions-us-east-1-000000000000-models",
@@ -150,6 +159,82 @@ def test_keys_and_names_follow_from_the_prefix(prefix, key, name):
     assert (store.key("f"), store.name) == (key, name)
 
 
+# --- Loading ahead ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+class Stores:
+    """What one load after the other finds: its files, after a pause in seconds."""
+
+    def __init__(self, monkeypatch, *contents: dict[str, bytes], pause: float = 0.0):
+        self.contents, self.pause, self.used = list(contents), pause, 0
+        monkeypatch.setattr(model_store, "get_from_s3", self.get_from_s3)
+
+    def get_from_s3(self, bucket: str, max_seconds: float) -> model_store.GetObject:
+        get = holding(self.contents[self.used])
+        self.used += 1
+        return lambda key: time.sleep(self.pause) or get(key)
+
+
+def test_what_was_loaded_ahead_is_taken_once(tiny_model, environment, monkeypatch):
+    stores = Stores(monkeypatch, tiny_model.files, tiny_model.files)
+    loading = load_ahead()
+    assert loaded_model(10) is loading.result()
+    assert stores.used == 1
+    assert loaded_model(10) is not loading.result()
+    assert stores.used == 2
+
+
+def test_what_failed_ahead_is_tried_again_by_the_request(tiny_model, environment, monkeypatch):
+    stores = Stores(monkeypatch, {}, tiny_model.files)
+    assert load_ahead().exception().code == "model_file_missing"
+    assert loaded_model(10).name == "practice"
+    assert stores.used == 2
+
+
+def test_what_fails_again_says_why(environment, monkeypatch):
+    Stores(monkeypatch, {}, {})
+    load_ahead()
+    assert refusal(loaded_model, 10).code == "model_file_missing"
+
+
+def test_a_misconfigured_environment_does_not_stop_the_start(monkeypatch):
+    monkeypatch.delenv("MODEL_STORE_BUCKET_NAME", raising=False)
+    assert load_ahead().exception().code == "misconfigured"
+    assert refusal(loaded_model, 10).code == "misconfigured"
+
+
+def test_who_cannot_wait_is_told_and_the_next_one_has_it(tiny_model, environment, monkeypatch):
+    stores = Stores(monkeypatch, tiny_model.files, pause=0.5)
+    loading = load_ahead()
+    problem = refusal(loaded_model, 0.1)
+    assert (problem.code, problem.status) == ("time_limit", 504)
+    assert loaded_model(10) is loading.result()
+    assert stores.used == 1
+
+
+@pytest.mark.parametrize("provisioned", [False, True])
+def test_lambdas_import_starts_the_loading_and_the_decoder(s3, provisioned):
+    """The store answers after a second: only an environment that is provisioned waits for it."""
+    s3.status, s3.body, s3.first = 404, b"<Error><Code>NoSuchKey</Code></Error>", 1.0
+    program = (
+        "import time; begun = time.monotonic(); import entry, decoder, os; took = time.monotonic() - begun; "
+        "os.kill(decoder.SHARED.pid, 0); print(int(took > 1), int(entry.loading.done())); "
+        "print(entry.lambda_handler.__module__)"
+    )
+    kind = "provisioned-concurrency" if provisioned else "on-demand"
+    environ = {name: value for name, value in os.environ.items() if name.startswith("AWS_")} | ENVIRONMENT
+    environ |= {"PYTHONPATH": str(Path(model_store.__file__).parent), "AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, timeout=60)
+    assert done.stdout.split()[-3:] == [str(int(provisioned))] * 2 + ["lambda_function"], done.stderr
+    assert len(s3.paths) == 4
+
+
 # --- S3, spoken by a server of the test's own ------------------------------------------------------
 
 
@@ -160,7 +245,7 @@ class S3(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.status, self.body, self.length, self.pause = 200, b"content", None, 0.0
+        self.status, self.body, self.length, self.pause, self.first = 200, b"content", None, 0.0, 0.0
         self.paths: list[str] = []
         self.headers: list[Mapping[str, str]] = []
 
@@ -171,6 +256,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.paths.append(self.path)
         self.server.headers.append(self.headers)
+        time.sleep(self.server.first)
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(self.server.length or len(self.server.body)))
         self.send_header("Connection", "close")

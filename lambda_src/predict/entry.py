@@ -1,0 +1,19 @@
+"""What Lambda imports first: the model is under way while the handler's own imports run.
+
+Importing this module starts the decoder's process and the loading; every other module is imported without consequences.
+"""
+
+import os
+from concurrent.futures import wait
+
+import decoder
+import model_store
+
+decoder.SHARED.start()  # forked while there are no threads yet
+loading = model_store.load_ahead()
+
+from lambda_function import lambda_handler  # noqa: E402, F401
+
+# Lambda stops such an environment after this import, for as long as nobody asks.
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
+    wait([loading])

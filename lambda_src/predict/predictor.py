@@ -17,6 +17,7 @@ from pathlib import Path
 
 INPUT_NAME = "data"
 _CPU = 1  # MXNet's device type
+_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 # Memory at which Lambda gives a function one whole vCPU; more comes in proportion.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 _MEGABYTES_PER_VCPU = 1769
@@ -91,6 +92,8 @@ def load_library() -> ctypes.CDLL:
     path = str(find_libmxnet())
     # ctypes.CDLL alone would hold Python's lock for as long as loading takes, and look up 27,000 functions beforehand.
     loader = ctypes.CDLL(None)
+    if hasattr(loader, "mallopt"):  # glibc's: freed weights go back to the system instead of staying in its heap
+        loader.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
     loader.dlopen.argtypes, loader.dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
     loader.dlerror.restype = ctypes.c_char_p
     opened = loader.dlopen(os.fsencode(path), os.RTLD_LAZY | os.RTLD_LOCAL)

@@ -25,8 +25,8 @@ import re  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-# The stages of a cold start, each from the first call's begin to the last one's end. One may lie within another, or
-# beside it. A function that is gone is not traced: tests/unit/test_benchmarks.py holds our names to the code.
+# The stages of a cold start, of each the longest call. One may lie within another, or beside it. A function that is
+# gone is not traced: tests/unit/test_benchmarks.py holds our names to the code.
 STAGES = {
     "transfer": ["obstore:get", "peers.common:download"],
     "libraries": ["predictor:load_library"],
@@ -87,8 +87,9 @@ class Tracer(importlib.abc.MetaPathFinder):
             try:
                 return whole(*args, **kwargs)
             finally:
-                span = spans.setdefault(stage, [begun, begun])
-                span[:] = min(span[0], begun), time.monotonic()
+                spans[stage] = max(
+                    spans.get(stage, [0, 0]), [begun, time.monotonic()], key=lambda span: span[1] - span[0]
+                )
 
         setattr(owner, path[-1], timed)
 

@@ -277,8 +277,42 @@ def merged(readme: str, tables: str) -> str:
     return f"{before}{BEGIN}\n{tables}{END}{after}"
 
 
+def draw(found: dict, file: Path) -> None:
+    """Draw the stages of every variant's cold start."""
+    import matplotlib.pyplot as plt
+
+    from workshop import plots
+
+    plots.use_style()
+    stages = [("interpreter", plots.GREY), ("imports", plots.ORANGE), ("picture", plots.PINK),
+              ("transfer", plots.GREEN), ("libraries", plots.PALE_ORANGE), ("predictor", plots.SKY),
+              ("prediction", plots.BLUE)]  # fmt: skip
+    figure, axes = plt.subplots(figsize=(11, 0.75 * len(found) + 1.6))
+    for row, one in enumerate(found.values()):
+        axes.barh(row, one["median"], height=0.72, color=plots.LIGHT)
+        lanes: list[float] = []  # stages beside each other in time lie one above the other
+        for stage, colour in sorted(stages, key=lambda item: one["stages"].get(item[0], [0])[0]):
+            begin, end = one["stages"].get(stage, (0, 0))
+            lane = next((index for index, until in enumerate(lanes) if until <= begin + 1), len(lanes))
+            lanes[lane : lane + 1] = [end]
+            axes.barh(row - 0.24 + 0.24 * lane, end - begin, left=begin, height=0.22, color=colour)
+        text = f"{one['median']:.0f} ms"
+        axes.annotate(text, (one["median"], row), (6, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(found)), list(found))
+    axes.invert_yaxis()
+    axes.set(xlabel="milliseconds from the start of the process", xlim=(0, None))
+    axes.legend(handles=[plots.Patch(color=colour, label=stage) for stage, colour in stages], ncols=4,
+                loc="upper center", bbox_to_anchor=(0.4, -0.18))  # fmt: skip
+    plots.headline(figure, "Cold start to first answer, by stage")
+    figure.savefig(file, metadata={"Software": None})
+    plt.close(figure)
+
+
 def write() -> None:
-    README.write_text(merged(README.read_text(), page(json.loads(RESULTS.read_text()))))
+    results = json.loads(RESULTS.read_text())
+    if "cold" in results:
+        draw(results["cold"]["whole machine"], BENCHMARKS / "cold.png")
+    README.write_text(merged(README.read_text(), page(results)))
 
 
 if __name__ == "__main__":

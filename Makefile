@@ -22,7 +22,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
-	@echo 'Choices: TARGET=local|aws MODEL=practice|imagenet|<path or prefix> REGION= PROJECT_ID= PORT=4566 PYTHON='
+	@echo 'Choices: TARGET=local|aws MODEL=practice|imagenet|<path or prefix> PRECISION=float32|int8 REGION= PROJECT_ID= PORT=4566 PYTHON='
 
 setup: ## make .venv and .venv-emulator, when missing or out of date
 	@if [ -z "$(PYTHON)" ]; then echo "set-up: Python 3.11 was not found: install it (apt-get install python3.11 python3.11-venv," \
@@ -30,7 +30,7 @@ setup: ## make .venv and .venv-emulator, when missing or out of date
 	@"$(PYTHON)" scripts/setup.py
 
 deploy: setup ## run the notebooks in order, leave the endpoint running, print its URL and one prediction
-	@$(RUN) workshop.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)")
+	@$(RUN) workshop.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)") $(if $(PRECISION),--precision "$(PRECISION)")
 
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.runner $(CHOICES) --scale

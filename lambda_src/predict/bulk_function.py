@@ -77,7 +77,7 @@ def score(images: Sequence[Image], results: str, top: int) -> dict[str, Any]:
     """Score a batch and write its part, unless it is there. Returns how many images it was and whether it was there."""
     images = [image for image in images if not _is_folder(image.key)]
     model = _loaded_model()
-    key = part_key(results, model.sha256, top, images)
+    key = part_key(results, model.precision, model.sha256, top, images)
     if not images or _exists(key):
         return {"images": len(images), "new": False}
     lines = [json.dumps(_line(image, data, model, top), ensure_ascii=False) for image, data in _fetched(images)]
@@ -90,10 +90,10 @@ def collect(images: str, results: str, top: int) -> dict[str, Any]:
     A line counts if it is of the image's present version and of the model that the store holds now. Raises Incomplete,
     and writes nothing, while an image has none. The lines are held in memory: about a million images with 1,769 MB.
     """
-    name, sha256 = _stored_model()
+    name, precision, sha256 = _stored_model()
     present = {image.key: image.etag for image in _listed(images)}
     found: dict[str, tuple[bool, str]] = {}
-    for part in _objects(_parts(results, sha256, top)):
+    for part in _objects(_parts(results, precision, sha256, top)):
         for line in _read(part["Key"]).decode().splitlines():
             entry = json.loads(line)
             if present.get(entry["key"]) == entry["etag"]:
@@ -108,21 +108,21 @@ def collect(images: str, results: str, top: int) -> dict[str, Any]:
         )
     for file, wanted in (("results.jsonl", True), ("failures.jsonl", False)):
         _write_lines(results + file, (found[key][1] for key in sorted(found) if found[key][0] is wanted))
-    summary = counts | {"model": {"name": name, "sha256": sha256}, "top": top}
+    summary = counts | {"model": {"name": name, "precision": precision, "sha256": sha256}, "top": top}
     _s3().put_object(Bucket=_bucket(), Key=results + "summary.json", Body=json.dumps(summary).encode(),
                      ContentType="application/json")
     logger.info("collected", extra=counts)
     return counts
 
 
-def part_key(results: str, sha256: str, top: int, images: Sequence[Image]) -> str:
+def part_key(results: str, precision: str, sha256: str, top: int, images: Sequence[Image]) -> str:
     """The name of a batch's part: the same images, model and `top` make the same name, any other another."""
     batch = json.dumps(sorted((image.key, image.etag) for image in images)).encode()
-    return f"{_parts(results, sha256, top)}{hashlib.sha256(batch).hexdigest()}.jsonl"
+    return f"{_parts(results, precision, sha256, top)}{hashlib.sha256(batch).hexdigest()}.jsonl"
 
 
-def _parts(results: str, sha256: str, top: int) -> str:
-    return f"{results}parts/{sha256[:16]}-{top}/"
+def _parts(results: str, precision: str, sha256: str, top: int) -> str:
+    return f"{results}parts/{sha256[:16]}-{precision}-{top}/"
 
 
 def _prefix(value: Any, root: str) -> str:
@@ -189,12 +189,12 @@ def _loaded_model() -> Model:
     return _model
 
 
-def _stored_model() -> tuple[str, str]:
-    """Name and SHA-256 of the model that the store holds, from its manifest alone."""
+def _stored_model() -> tuple[str, str, str]:
+    """Name, precision and SHA-256 of the model that the store holds, from its manifest alone."""
     store = ModelStore.from_environment()
     manifest = _s3().get_object(Bucket=store.bucket, Key=store.key(MANIFEST))["Body"].read().decode()
     listed = {line.split()[-1].lstrip("*"): line.split()[0] for line in manifest.splitlines() if line.strip()}
-    return store.name, listed[store.params_file]
+    return store.name, store.precision, listed[store.params_file]
 
 
 @functools.cache

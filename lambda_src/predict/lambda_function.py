@@ -155,7 +155,7 @@ def _answer(record: Record, data: bytes, top: int) -> Response:
         predictions = predictor.rank(model.predictor.predict(batch), model.labels, top)
     body = {
         "predictions": predictions,
-        "model": {"name": model.name, "sha256": model.sha256},
+        "model": {"name": model.name, "precision": model.precision, "sha256": model.sha256},
         "cold_start": record.cold_start,
         "timings_ms": {"fetch": 0.0, **record.stages},  # "load" where this request loaded the model
     }
@@ -186,7 +186,7 @@ def _loaded_model(record: Record) -> Model:
     if _model is None:
         with record.stage("load") as seconds:
             _model = loaded_model(seconds)
-    record.fields["model"] = {"name": _model.name, "sha256": _model.sha256}
+    record.fields["model"] = {"name": _model.name, "precision": _model.precision, "sha256": _model.sha256}
     return _model
 
 

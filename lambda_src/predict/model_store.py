@@ -24,11 +24,14 @@ GetObject = Callable[[str], bytes | memoryview]
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: `name` is the last part of the store's prefix, `sha256` the digest of its params file."""
+    """A loaded model: `name` is the last part of the store's prefix, `precision` what its network computes in, `sha256`
+    the digest of its params file.
+    """
 
     predictor: Predictor
     labels: list[str]
     name: str
+    precision: str
     sha256: str
 
 
@@ -61,6 +64,11 @@ class ModelStore:
         """The model's name: the last part of the prefix."""
         return self.prefix.rpartition("/")[2] or self.bucket
 
+    @property
+    def precision(self) -> str:
+        """`int8` or `float32`, as the symbol's name says: both are over the same parameters."""
+        return "int8" if self.symbol_file.endswith("-int8-symbol.json") else "float32"
+
     def key(self, file: str) -> str:
         """The object's key."""
         return f"{self.prefix}/{file}" if self.prefix else file
@@ -91,7 +99,7 @@ class ModelStore:
             predictor = Predictor(bytes(fetched[self.symbol_file][0]), params, labels)
         except (ModelError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
             raise error("model_not_usable", f"the model {self.name} cannot run: {problem}") from problem
-        return Model(predictor, labels, self.name, sha256)
+        return Model(predictor, labels, self.name, self.precision, sha256)
 
 
 _ahead: Future | None = None

@@ -303,6 +303,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--region", help="AWS region")
     parser.add_argument("--project-id", help="name that every resource starts with")
     parser.add_argument("--model", help="practice, imagenet, or a path or prefix of your own model's files")
+    parser.add_argument("--precision", help="float32 (default), or int8 for a model that has it: practice does")
     parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
     parser.add_argument(
         "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="any other parameter"
@@ -314,7 +315,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
     """The parameters that the user named. A path of a model is made absolute: notebooks run in their own folder."""
-    parameters = {name: getattr(chosen, name) for name in ("target", "region", "project_id", "model")}
+    parameters = {name: getattr(chosen, name) for name in ("target", "region", "project_id", "model", "precision")}
     for name, value in chosen.parameter:
         try:
             parameters[name] = ast.literal_eval(value)

@@ -43,7 +43,7 @@ def emitted():
     patch = pytest.MonkeyPatch()
     patch.setattr(lambda_function, "_model", None)
     patch.setattr("aws_lambda_powertools.metrics.provider.cold_start.is_cold_start", True)
-    model = Model(SimpleNamespace(predict=lambda batch: array.array("f", [1.0])), ["a"], "one", "0" * 64)
+    model = Model(SimpleNamespace(predict=lambda batch: array.array("f", [1.0])), ["a"], "one", "float32", "0" * 64)
     patch.setattr(ModelStore, "from_environment", lambda: SimpleNamespace(load=lambda seconds: model))
     patch.setattr(lambda_function._decoder, "prepare", lambda data, seconds: None)
     pictures = iter([b"picture"])

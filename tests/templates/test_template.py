@@ -7,7 +7,7 @@ import json
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from workshop import ROOT
+from workshop import ROOT, models
 
 FUNCTIONS = ("HelloWorld", "Predict")
 # What the SAM transform makes of the short resources.
@@ -82,6 +82,14 @@ def test_names_of_the_original_lab_are_kept(template):
             "MODEL_SYNSET_FILE_NAME"} <= set(variables)
     assert variables["MODEL_STORE_BUCKET_NAME"] == {"Ref": "ModelStoreBucket"}
     assert {"ModelStoreBucket", "PredictUrl", "PredictFunction"} <= set(template["Outputs"])
+
+
+@pytest.mark.parametrize("function", ["Predict", "BulkScore"])
+def test_precision_chooses_one_of_the_symbols_that_a_model_has(template, function):
+    variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
+    int8, float32 = models.SYMBOLS["int8"], models.SYMBOLS["float32"]
+    assert variables["MODEL_SYMBOL_FILE_NAME"] == {"Fn::If": ["IsInt8", int8, float32]}
+    assert set(template["Parameters"]["Precision"]["AllowedValues"]) == set(models.SYMBOLS)
 
 
 def test_project_id_follows_the_toolchains_rule(template, toolchain):

@@ -66,13 +66,13 @@ def store(monkeypatch):
         made.objects[f"{IMAGES}{number}.jpg"] = b"picture %d" % number
     made.objects[f"{IMAGES}broken.jpg"] = b"broken"
     made.objects[IMAGES] = b""  # what a console writes for a folder
-    model = SimpleNamespace(sha256="a" * 64, name="practice", labels=["cat", "dog"],
+    model = SimpleNamespace(sha256="a" * 64, name="practice", precision="float32", labels=["cat", "dog"],
                             predictor=SimpleNamespace(predict=lambda _batch: [0.75, 0.25]))
     monkeypatch.setenv("BULK_BUCKET_NAME", "bulk")
     monkeypatch.setattr(bulk_function, "_s3", lambda: made)
     monkeypatch.setattr(bulk_function, "_decoder", Decoder())
     monkeypatch.setattr(bulk_function, "_model", model)
-    monkeypatch.setattr(bulk_function, "_stored_model", lambda: (model.name, model.sha256))
+    monkeypatch.setattr(bulk_function, "_stored_model", lambda: (model.name, model.precision, model.sha256))
     return made
 
 
@@ -175,11 +175,10 @@ def test_an_image_deleted_after_it_was_listed_does_not_stop_its_batch(store):
     assert collect() == {"images": 10, "scored": 9, "failed": 1, "missing": 0}
 
 
-def test_another_model_makes_other_parts(store):
+def test_another_model_precision_or_top_makes_other_parts():
     images = [bulk_function.Image("images/job/1.jpg", "e", 1)]
-    first, second = (bulk_function.part_key(RESULTS, model * 64, 5, images) for model in "ab")
-    assert first != second
-    assert first != bulk_function.part_key(RESULTS, "a" * 64, 3, images)
+    asked = [("float32", "a" * 64, 5), ("float32", "b" * 64, 5), ("int8", "a" * 64, 5), ("float32", "a" * 64, 3)]
+    assert len({bulk_function.part_key(RESULTS, *one, images) for one in asked}) == len(asked)
 
 
 def test_objects_that_are_no_images_by_size_are_not_fetched(store):

@@ -183,7 +183,7 @@ def test_a_prediction_by_url(fetched, tiny_model):
     assert probabilities == sorted(probabilities, reverse=True)
     assert len(probabilities) == 3
     assert all(entry["class"] in tiny_model.labels for entry in body["predictions"])
-    assert body["model"]["name"] == "tiny"
+    assert (body["model"]["name"], body["model"]["precision"]) == ("tiny", "float32")
     assert f"{body['model']['sha256']}  resnet-18-0000.params" in tiny_model.files[MANIFEST].decode()
     assert body["timings_ms"].keys() == {"fetch", "load", "decode", "predict"}
     assert fetched[0][0] == URL

@@ -1,5 +1,7 @@
 """The model store: what is read, how it is checked, and what each failure of S3 becomes."""
 
+import dataclasses
+import hashlib
 import http.server
 import os
 import ssl
@@ -16,6 +18,8 @@ import trustme
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+from workshop import models
 
 import model_store
 from errors import PredictionError
@@ -393,3 +397,13 @@ def test_no_credentials(s3, monkeypatch):
 def test_importing_imports_no_boto3():
     code = "import sys, model_store; assert not {'boto3', 'botocore', 'urllib3'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(model_store.__file__).parent)})
+
+
+def test_the_symbols_name_tells_the_precision(tiny_model):
+    int8 = dataclasses.replace(STORE, symbol_file=models.INT8_SYMBOL)
+    assert (STORE.precision, int8.precision) == ("float32", "int8")
+    files = tiny_model.files
+    content = files[STORE.symbol_file]
+    manifest = files[MANIFEST] + f"{hashlib.sha256(content).hexdigest()}  {models.INT8_SYMBOL}\n".encode()
+    model = int8.load(get_object=holding(files | {models.INT8_SYMBOL: content, MANIFEST: manifest}))
+    assert model.precision == "int8"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError, WaiterError
 
-from workshop import bulk, diagrams, iam
+from workshop import bulk, diagrams, iam, plots
 from workshop.lab import Lab
 from workshop.stacks import WAIT, StackError, events, status
 
@@ -236,11 +236,11 @@ def delete_log_groups(lab: Lab) -> list[str]:
 def draw_order():
     """What must go before what, and why."""
     figure, axes = diagrams.canvas(12, 3.9, "Each arrow says what must be gone, or empty, before the next can go")
-    diagrams.box(axes, 1.5, 3.2, "1. Model store", "every version", diagrams.GREEN, 2.3, 0.9)
-    diagrams.box(axes, 5.7, 3.2, "2. App stack", "API, functions, empty bucket", diagrams.BLUE, 2.7, 0.9)
-    diagrams.box(axes, 5.7, 1.9, "3. Grants", "added by notebook 03", diagrams.ORANGE, 2.7, 0.9)
-    diagrams.box(axes, 5.7, 0.6, "4. Artifacts", "every version", diagrams.GREEN, 2.7, 0.9)
-    diagrams.box(axes, 10.6, 1.9, "5. Toolchain stack", "roles, empty bucket", diagrams.BLUE, 2.4, 0.9)
+    diagrams.box(axes, 1.5, 3.2, "1. Model store", "every version", plots.GREEN, 2.3, 0.9)
+    diagrams.box(axes, 5.7, 3.2, "2. App stack", "API, functions, empty bucket", plots.BLUE, 2.7, 0.9)
+    diagrams.box(axes, 5.7, 1.9, "3. Grants", "added by notebook 03", plots.RED, 2.7, 0.9)
+    diagrams.box(axes, 5.7, 0.6, "4. Artifacts", "every version", plots.GREEN, 2.7, 0.9)
+    diagrams.box(axes, 10.6, 1.9, "5. Toolchain stack", "roles, empty bucket", plots.BLUE, 2.4, 0.9)
     diagrams.arrow(axes, (2.7, 3.2), (4.3, 3.2), "bucket empty", offset=(0, 0.16))
     diagrams.arrow(axes, (7.1, 3.1), (9.35, 2.2), "is deleted in its role", offset=(0.85, 0.2))
     diagrams.arrow(axes, (7.1, 1.9), (9.35, 1.9), "no foreign policy", offset=(0, 0.16))

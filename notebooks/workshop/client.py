@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
 import requests
@@ -56,20 +57,54 @@ def predict_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> dict:
 def timed_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> tuple[dict, float]:
     """As `predict_sample`, and the seconds from the request until the answer."""
     with lent_sample(lab, name) as url:
-        answer = requests.get(predict_url(lab), params={"url": url, "top": top}, timeout=60)
-    if not answer.ok:
-        raise requests.HTTPError(f"{answer.status_code}: {answer.text}", response=answer)
+        answer = _checked(requests.get(predict_url(lab), params={"url": url, "top": top}, timeout=60))
     return answer.json(), answer.elapsed.total_seconds()
 
 
-def timed_post(url: str, picture: bytes) -> float:
-    """Post a JPEG and return the seconds until its prediction is here. Raises requests.HTTPError when refused."""
-    begin = time.perf_counter()
-    answer = requests.post(url, picture, headers={"Content-Type": "image/jpeg"}, timeout=60)
-    seconds = time.perf_counter() - begin
+def _checked(answer: requests.Response) -> requests.Response:
     if not answer.ok:
         raise requests.HTTPError(f"{answer.status_code}: {answer.text}", response=answer)
-    return seconds
+    return answer
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One request as its two ends saw it: the client's `seconds`, the `answer`, and the function's `log` line of it."""
+
+    seconds: float
+    answer: dict
+    log: dict
+
+    @property
+    def path(self) -> dict[str, float]:
+        """Where the time went, ms: `way` (outside of the function's handler: the network, API Gateway and, in a cold
+        start, the environment's own), the handler's stages (`load` in a cold start alone) and its `rest`.
+        """
+        stages = {name: ms for name, ms in self.log["ms"].items() if name != "total"}
+        inside = self.log["ms"]["total"]
+        return {"way": self.seconds * 1000 - inside, **stages, "rest": inside - sum(stages.values())}
+
+
+def traced(lab: Lab, picture_url: str, count: int) -> list[Trace]:
+    """Ask for one picture `count` times, one request after the other, and find the log line of each.
+
+    Raises requests.HTTPError, in the endpoint's own words, when refused, and TimeoutError when a line does not come.
+    """
+    url, since, asked = predict_url(lab), time.time() - 1, []
+    for _ in range(count):
+        begin = time.perf_counter()
+        answer = requests.get(url, params={"url": picture_url}, timeout=60)
+        asked.append((time.perf_counter() - begin, _checked(answer).json()))
+    # A line and its answer tell the same stages, to the tenth of a millisecond.
+    lines = {_stages(line["ms"]): line for line in request_log(lab, since, count)}
+    try:
+        return [Trace(seconds, answer, lines[_stages(answer["timings_ms"])]) for seconds, answer in asked]
+    except KeyError as missing:
+        raise TimeoutError(f"no log line of a request with the stages {missing}") from None
+
+
+def _stages(timings: dict[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted((name, ms) for name, ms in timings.items() if name != "total"))
 
 
 def force_cold_start(lab: Lab) -> None:
@@ -81,19 +116,21 @@ def force_cold_start(lab: Lab) -> None:
     functions.get_waiter("function_updated_v2").wait(FunctionName=name)
 
 
-def request_log(lab: Lab, since: float, wait: float = 60.0) -> list[dict]:
+def request_log(lab: Lab, since: float, count: int = 1, wait: float = 60.0) -> list[dict]:
     """The function's own log lines, one JSON object per request answered since `since` (Unix time, s), oldest first.
 
-    CloudWatch takes some seconds to show a line: asks again until there is one. Raises TimeoutError after `wait` s.
+    CloudWatch takes some seconds to show a line: asks again until there are `count`, for `wait` s at most. Raises
+    TimeoutError when they are not there by then.
     """
     logs, group = lab.client("logs"), f"/aws/lambda/{lab.project_id}-predict"
     deadline = time.monotonic() + wait
-    while time.monotonic() < deadline:
+    while True:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=int(since * 1000))
         messages = [event["message"].strip() for page in pages for event in page["events"]]
         lines = [json.loads(message) for message in messages if message.startswith("{")]
-        requests_logged = [line for line in lines if line.get("message") == "request"]
-        if requests_logged:
-            return requests_logged
+        found = [line for line in lines if line.get("message") == "request"]
+        if len(found) >= count:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{len(found)} of {count} requests' lines in the log group {group} after {wait:.0f} s")
         time.sleep(0.5)
-    raise TimeoutError(f"no line of a request in the log group {group} within {wait:.0f} s")

@@ -1,14 +1,11 @@
-"""The plots of the notebooks that build, deploy and call: package, stack events, predictions, cold and warm."""
+"""The plots of the notebooks that build, deploy and call: package, stack events, cold and warm."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY, headline, short
+from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY, headline
 
 
 def package(sizes: Mapping[str, int], limit: int) -> None:
@@ -28,8 +25,9 @@ def package(sizes: Mapping[str, int], limit: int) -> None:
     axes.set(xlim=(0, limit / 1e6 * 1.03), ylim=(-0.4, 0.6), yticks=[], xlabel="unzipped size, MB")
     axes.spines["left"].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=3)
+    part, size = ordered[0]
     headline(
-        figure, f"The package fits: {(limit - total) / 1e6:.0f} MB below the limit, and nearly all of it is libmxnet"
+        figure, f"The package fits: {(limit - total) / 1e6:.0f} MB to spare, and {size / total:.0%} of it is {part}"
     )
 
 
@@ -62,35 +60,10 @@ def stack_events(events: Sequence[dict]) -> None:
     )
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
-    latest: datetime = max(event["Timestamp"] for event in events)
-    took = (latest - min(event["Timestamp"] for event in events)).total_seconds()
-    headline(figure, f"CloudFormation worked through the stack in {took:.1f} s")
-
-
-def predictions_grid(answers: Mapping[str, tuple[Path, Sequence[dict]]], columns: int = 2) -> None:
-    """Each picture beside its ranked classes, `columns` pairs a row: name -> (JPEG file, the answer's predictions)."""
-    rows = -(-len(answers) // columns)
-    figure, grid = plt.subplots(
-        rows,
-        columns * 2,
-        figsize=(6.2 * columns, 2.25 * rows),
-        squeeze=False,
-        gridspec_kw={"width_ratios": [1, 1.15] * columns},
-    )
-    for axes in grid.flat:
-        axes.axis("off")
-    for index, (file, ranked) in enumerate(answers.values()):
-        row, column = index // columns, index % columns * 2
-        grid[row, column].imshow(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB))
-        axes = grid[row, column + 1]
-        axes.axis("on")
-        values = [item["probability"] for item in ranked[:3]]
-        axes.barh(range(len(values)), values, color=[BLUE, *[SKY] * (len(values) - 1)], height=0.42)
-        for place, (item, value) in enumerate(zip(ranked, values, strict=False)):
-            axes.text(0, place - 0.37, f"{short(item['class'])}  {value:.0%}", fontsize=11, color=INK, va="center")
-        axes.set(xlim=(0, 1), ylim=(2.5, -0.7), xticks=[], yticks=[])
-        axes.spines["bottom"].set_visible(False)
-    headline(figure, "What the endpoint says to each sample")
+    times = [event["Timestamp"] for event in events]
+    took = (max(times) - min(times)).total_seconds()
+    longest = max(spans, key=lambda span: span[2] - span[1])[0]
+    headline(figure, f"CloudFormation worked for {took:.1f} s, longest on {longest}")
 
 
 def cold_and_warm(seconds: Sequence[float]) -> None:

@@ -1,9 +1,13 @@
 """Diagrams that notebooks draw with Matplotlib: boxes and arrows, no other tool."""
 
-import matplotlib.pyplot as plt
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from collections.abc import Mapping
 
-INK, GREY, BLUE, ORANGE, GREEN = "#222222", "#6b7280", "#0072b2", "#d55e00", "#009e73"
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+
+from .plots import BLUE, GREEN, INK, ORANGE, PINK, RED, SKY, headline
+
+GREY = "#6b7280"  # dark enough for text
 
 
 def box(axes, x, y, title, detail="", color=BLUE, width=2.0, height=1.0):
@@ -19,9 +23,10 @@ def box(axes, x, y, title, detail="", color=BLUE, width=2.0, height=1.0):
             linewidth=1.6,
         )
     )
-    axes.text(x, y + (0.17 if detail else 0), title, ha="center", va="center", fontsize=12, weight="bold", color=INK)
+    lift = 0.13 + 0.1 * detail.count("\n") if detail else 0
+    axes.text(x, y + lift, title, ha="center", va="center", fontsize=13, weight="bold", color=INK)
     if detail:
-        axes.text(x, y - 0.2, detail, ha="center", va="center", fontsize=9.5, color=INK, linespacing=1.25)
+        axes.text(x, y - 0.19, detail, ha="center", va="center", fontsize=11, color=INK, linespacing=1.2)
 
 
 def arrow(axes, start, end, label="", color=INK, style="-|>", dashed=False, bend=0.0, offset=(0, 0.16)):
@@ -47,17 +52,17 @@ def arrow(axes, start, end, label="", color=INK, style="-|>", dashed=False, bend
             label,
             ha="center",
             va="center",
-            fontsize=9.5,
+            fontsize=11,
             color=color,
         )
 
 
 def canvas(width, height, title):
     """Blank axes of `width` by `height` units, an inch each."""
-    figure, axes = plt.subplots(figsize=(width, height))
+    figure, axes = plt.subplots(figsize=(width, height + 0.5))
     axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     axes.axis("off")
-    axes.set_title(title, loc="left", fontsize=14, weight="bold", color=INK)
+    headline(figure, title)
     return figure, axes
 
 
@@ -66,13 +71,13 @@ def architecture():
     figure, axes = canvas(12, 4.6, "A request passes three services; one build puts everything in place")
     box(axes, 1.2, 3.5, "You", "GET /predict?url=…", GREY, 1.9)
     box(axes, 4.3, 3.5, "API Gateway", "throttles, routes", BLUE)
-    box(axes, 7.5, 3.5, "Lambda: Predict", "libmxnet, Pillow,\nno server to keep", ORANGE, 2.3, 1.15)
+    box(axes, 7.5, 3.5, "Lambda: Predict", "libmxnet, Pillow,\nno server to keep", RED, 2.3, 1.15)
     box(axes, 10.7, 3.5, "S3 model store", "symbol, params,\nsynset, SHA-256", GREEN, 2.1, 1.15)
     box(axes, 7.5, 1.95, "The picture", "any public web address", GREY, 2.3, 0.85)
     box(axes, 1.2, 0.65, "buildspec.yml", "lint, build, prove", GREY, 1.9, 0.95)
     box(axes, 4.3, 0.65, "S3 artifacts", "zip, template", GREEN, 2.2, 0.95)
     box(axes, 7.5, 0.65, "CloudFormation", "template.yml → stack", BLUE, 2.3, 0.95)
-    box(axes, 10.7, 0.65, "IAM roles", "who may do what", ORANGE, 2.1, 0.95)
+    box(axes, 10.7, 0.65, "IAM roles", "who may do what", RED, 2.1, 0.95)
     arrow(axes, (2.2, 3.5), (3.25, 3.5), "HTTPS")
     arrow(axes, (5.35, 3.5), (6.3, 3.5), "event")
     arrow(axes, (8.7, 3.5), (9.6, 3.5), "once per\ncold start", offset=(0, 0.3))
@@ -82,4 +87,47 @@ def architecture():
     arrow(axes, (6.6, 1.18), (4.8, 2.95), "creates", dashed=True, offset=(-0.45, 0.05))
     arrow(axes, (9.6, 0.65), (8.7, 0.65), "limits", dashed=True)
     arrow(axes, (10.7, 1.18), (8.7, 3.1), "limits", dashed=True, offset=(0.45, 0))
+    return figure
+
+
+STEPS = {
+    "way": ("Way", "network,\nAPI Gateway", GREY),
+    "start": ("Start", "process,\nlibraries", RED),
+    "fetch": ("Fetch", "the picture by\nits address", SKY),
+    "decode": ("Decode", "JPEG to\n224 × 224", GREEN),
+    "load": ("Load", "the model\nfrom S3", ORANGE),
+    "predict": ("Predict", "libmxnet,\nranking", BLUE),
+    "rest": ("Rest", "routing,\nJSON, log", PINK),
+}
+
+
+def request_path(cold: Mapping[str, float], warm: Mapping[str, float]):
+    """The steps of a request in their order with the milliseconds of each, in a cold start and warm, and both as bars
+    of one scale.
+
+    `cold`, `warm`: as `client.Trace.path`. What the cold request's way took longer is the start of its environment.
+    """
+    rows = {"cold": dict(cold) | {"way": warm["way"], "start": cold["way"] - warm["way"]}, "warm": dict(warm)}
+    totals = {name: sum(row.values()) for name, row in rows.items()}
+    dearest = max(STEPS, key=lambda step: rows["cold"].get(step, 0) - rows["warm"].get(step, 0))
+    share = (rows["cold"][dearest] - rows["warm"].get(dearest, 0)) / (totals["cold"] - totals["warm"])
+    title = f"{totals['cold'] / 1000:.1f} s cold, {totals['warm']:.0f} ms warm"
+    figure, axes = canvas(13, 4.2, f"{title}: “{STEPS[dearest][0]}” is {share:.0%} of the difference")
+    places, pitch = {"cold": (2.35, 1.05), "warm": (2.0, 0.45)}, 1.71
+    for index, (step, (name, detail, color)) in enumerate(STEPS.items()):
+        x = 1.75 + pitch * index
+        box(axes, x, 3.35, name, detail, color, 1.42, 1.15)
+        if index:
+            arrow(axes, (x - pitch + 0.72, 3.35), (x - 0.72, 3.35))
+        for row, (y, _) in places.items():
+            text = f"{rows[row][step]:,.0f} ms" if step in rows[row] else "–"
+            axes.text(x, y, text, ha="center", va="center", fontsize=13, color=INK)
+    for row, (y, bar) in places.items():
+        axes.text(0.85, y, row, ha="right", va="center", fontsize=13, weight="bold", color=INK)
+        axes.text(0.85, bar, row, ha="right", va="center", fontsize=13, weight="bold", color=INK)
+        left = 1.05
+        for step, (_, _, color) in STEPS.items():
+            width = rows[row].get(step, 0) / max(totals.values()) * 11.7
+            axes.add_patch(Rectangle((left, bar - 0.22), width, 0.44, facecolor=color, edgecolor="none"))
+            left += width
     return figure

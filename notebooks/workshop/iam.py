@@ -12,7 +12,8 @@ import matplotlib.pyplot as plt
 from botocore.exceptions import ClientError
 from matplotlib.patches import Rectangle
 
-from .diagrams import BLUE, GREEN, GREY, INK, ORANGE, arrow, box, canvas
+from .diagrams import GREY, arrow, box, canvas
+from .plots import BLUE, GREEN, INK, RED, headline
 
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 # The inline policies that notebook 03 adds, by the role that gets them. Notebook 07 takes them away again: IAM deletes
@@ -280,47 +281,49 @@ def _until(ask: Callable, expected, seconds: float = 60):
 
 
 def draw_roles():
-    """Who acts in which role, and what the two are still refused (orange, dashed)."""
+    """Who acts in which role, and what the two are still refused (red, dashed)."""
     figure, axes = canvas(12, 4.0, "Each service acts in a role of its own; two permissions are missing on purpose")
     box(axes, 1.4, 3.0, "CloudFormation", "deploys template.yml", GREY, 2.3, 0.9)
     box(axes, 1.4, 0.95, "Lambda", "runs the functions", GREY, 2.3, 0.9)
     box(axes, 5.3, 3.0, "…-CloudFormation", "role", BLUE, 2.5, 0.9)
     box(axes, 5.3, 0.95, "…-Lambda", "role", BLUE, 2.5, 0.9)
     box(axes, 10.3, 3.45, "Functions, API, logs", "those of this project", GREEN, 2.9, 0.85)
-    box(axes, 10.3, 1.98, "Model store", "bucket and its policy", ORANGE, 2.9, 0.85)
+    box(axes, 10.3, 1.98, "Model store", "bucket and its policy", RED, 2.9, 0.85)
     box(axes, 10.3, 0.5, "Log lines and traces", "", GREEN, 2.9, 0.75)
     arrow(axes, (2.6, 3.0), (4.0, 3.0), "assumes")
     arrow(axes, (2.6, 0.95), (4.0, 0.95), "assumes")
     arrow(axes, (6.6, 3.15), (8.8, 3.5), "create", GREEN, offset=(0, 0.2))
-    arrow(axes, (6.6, 2.85), (8.8, 2.15), "put the bucket policy?", ORANGE, dashed=True, offset=(0.75, 0.2))
-    arrow(axes, (6.6, 1.1), (8.8, 1.8), "read the models?", ORANGE, dashed=True, offset=(0.7, -0.2))
+    arrow(axes, (6.6, 2.85), (8.8, 2.15), "put the bucket policy?", RED, dashed=True, offset=(0.75, 0.2))
+    arrow(axes, (6.6, 1.1), (8.8, 1.8), "read the models?", RED, dashed=True, offset=(0.7, -0.2))
     arrow(axes, (6.6, 0.8), (8.8, 0.5), "write", GREEN, offset=(0, -0.22))
     return figure
 
 
 def draw_decisions(title: str, wishes: Sequence[str], columns: dict[str, Sequence[str]], frame_changes: bool = True):
-    """A tile for each wish (row) and state of a role (column): green where allowed, orange where refused.
+    """A tile for each wish (row) and state of a role (column): green where allowed, red where refused.
 
     `columns` maps a state's name to its decisions, one for each wish. Decisions that begin with "allowed" are green;
     the word stands in each tile too, so that the picture needs no colour vision. With `frame_changes`, a tile that
     differs from the one to its left has a thick frame.
     """
     labels, before = list(columns), None
-    figure, axes = plt.subplots(figsize=(4 + 2.2 * len(labels), 1.3 + 0.42 * len(wishes)), layout="constrained")
+    two_lines = any("\n" in decision for decisions in columns.values() for decision in decisions)
+    height, fontsize = (0.62, 12) if two_lines else (0.42, 13)
+    figure, axes = plt.subplots(figsize=(4 + 2.4 * len(labels), 1.3 + height * len(wishes)), layout="constrained")
     for x, label in enumerate(labels):
         for y, decision in enumerate(columns[label]):
-            color = GREEN if decision.startswith(ALLOWED) else ORANGE
+            color = GREEN if decision.startswith(ALLOWED) else RED
             width, weight = (2.8, "bold") if before and before[y] != decision else (1, "normal")
             axes.add_patch(Rectangle((x + 0.03, y + 0.08), 0.94, 0.84, facecolor=color + "33", edgecolor=color,
                                      linewidth=width))
-            axes.text(x + 0.5, y + 0.5, decision, ha="center", va="center", fontsize=11.5, weight=weight, color=INK)
+            axes.text(x + 0.5, y + 0.5, decision, ha="center", va="center", fontsize=fontsize, weight=weight, color=INK)
         before = columns[label] if frame_changes else None
     axes.set(xlim=(0, len(labels)), ylim=(len(wishes), 0))
-    axes.set_xticks([x + 0.5 for x in range(len(labels))], labels, fontsize=11.5, color=INK)
-    axes.set_yticks([y + 0.5 for y in range(len(wishes))], wishes, fontsize=11.5, color=INK)
+    axes.set_xticks([x + 0.5 for x in range(len(labels))], labels, fontsize=13, color=INK)
+    axes.set_yticks([y + 0.5 for y in range(len(wishes))], wishes, fontsize=13, color=INK)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=14, weight="bold", color=INK)
+    headline(figure, title)
     return figure

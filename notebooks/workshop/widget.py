@@ -61,15 +61,44 @@ def ask_endpoint(url: str, top: int = 5) -> Ask:
     return ask
 
 
-def heat_of(predict: explain.Predict) -> Heat:
-    """What shows where a model's first class comes from: the picture as RGB uint8 (224, 224, 3), its heat map on it."""
+def heat_of(predict: explain.Predict, stride: int = 48) -> Heat:
+    """What shows where a model's first class comes from: the picture as RGB uint8 (224, 224, 3), its heat map on it.
+
+    `stride`: as of `explain.occlusion`.
+    """
 
     def heat(data: bytes) -> np.ndarray:
         batch = np.asarray(images.network_input(data))
-        found = explain.occlusion(predict, batch, int(predict(batch)[0].argmax()))
+        found = explain.occlusion(predict, batch, int(predict(batch)[0].argmax()), stride=stride)
         return explain.overlay(explain.as_picture(batch), found.heat)
 
     return heat
+
+
+def heat_of_endpoint(url: str) -> Heat:
+    """As `heat_of`, for the endpoint whose /predict is at `url`: covering needs no more than its answers, 18 a picture.
+
+    A class that is not among the 20 first ones of an answer counts as impossible there.
+    """
+    ask = ask_endpoint(url, top=20)
+
+    def heat(data: bytes) -> np.ndarray:
+        batch = np.asarray(images.network_input(data))
+        first = ask(data)[0]["class"]
+
+        def predict(pictures: np.ndarray) -> np.ndarray:
+            answers = [ask(_png(explain.as_picture(one[np.newaxis]))) for one in pictures]
+            given = [{entry["class"]: entry["probability"] for entry in answer} for answer in answers]
+            return np.array([[probabilities.get(first, 0.0)] for probabilities in given], np.float32)
+
+        found = explain.occlusion(predict, batch, 0, stride=64)
+        return explain.overlay(explain.as_picture(batch), found.heat)
+
+    return heat
+
+
+def _png(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def draw(data: bytes, ask: Ask, heat: Heat | None = None) -> tuple[plt.Figure, list[dict]]:

@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from workshop import explain, plots, resnet
+from workshop import cleanup, diagrams, explain, iam, plots, resnet
 
 SHAPES = {
     "stem": (64, 56, 56),
@@ -356,6 +356,16 @@ def draw_neighbours(_):
         draw_pictures,
         draw_two_explanations,
         draw_neighbours,
+        lambda _: diagrams.architecture(),
+        lambda _: iam.draw_roles(),
+        lambda _: iam.draw_decisions(
+            "T", ["read the store's bucket policy"] * 2, {"AmazonS3ReadOnlyAccess": ["refused"] * 2}
+        ),
+        lambda _: cleanup.draw_order(),
+        lambda _: diagrams.request_path(
+            dict.fromkeys(("way", "fetch", "decode", "load", "predict", "rest"), 9999.0),
+            dict.fromkeys(("way", "fetch", "decode", "predict", "rest"), 99.0),
+        ),
     ],
 )
 def test_no_text_lies_on_another_or_leaves_the_figure(draw, network):

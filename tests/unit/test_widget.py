@@ -1,10 +1,12 @@
 """Try your own picture: the plain call, and the panel's three ways in."""
 
+import json
 from datetime import UTC, datetime
 
 import matplotlib
 import numpy as np
 import pytest
+import requests
 
 from workshop import widget
 from workshop.samples import sample_path
@@ -40,6 +42,24 @@ def test_heat_map_is_hot_where_the_class_comes_from(asks):
     assert picture.shape == (224, 224, 3)
     colour = np.abs(picture - picture.mean(axis=2, keepdims=True)).sum(axis=2)
     assert colour[96:128, 96:128].mean() > colour[:24, :24].mean()
+
+
+def test_the_endpoints_heat_map_is_the_models_own(asks, monkeypatch):
+    """The same covered pictures, sent as files, give the same map."""
+    sent = []
+
+    def post(url, data, params, headers, timeout):
+        sent.append(params)
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, json.dumps({"predictions": asks[0](data)}).encode()
+        return answer
+
+    monkeypatch.setattr(requests, "post", post)
+    data = sample_path("golf_ball").read_bytes()
+    own = widget.heat_of(predict, stride=64)(data)
+    theirs = widget.heat_of_endpoint("http://127.0.0.1:1/predict")(data)
+    assert len(sent) == 18 and sent[0] == {"top": 20}
+    assert np.abs(own.astype(int) - theirs.astype(int)).max() <= 4  # squares are rounded to whole numbers in a file
 
 
 def test_picture_by_path_bytes_and_name_is_the_same():

@@ -50,7 +50,7 @@ screenshots: setup ## take the README's screenshots again
 		-k "screenshot and not committed"
 
 notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) scripts/execute.py $(ARGS)
+	@AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) scripts/execute.py $(ARGS)
 
 lab: setup ## open JupyterLab on the first notebook
 	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \

@@ -120,7 +120,8 @@ def request_path(cold: Mapping[str, float], warm: Mapping[str, float]):
         if index:
             arrow(axes, (x - pitch + 0.72, 3.35), (x - 0.72, 3.35))
         for row, (y, _) in places.items():
-            text = f"{rows[row][step]:,.0f} ms" if step in rows[row] else "–"
+            ms = rows[row].get(step)
+            text = "–" if ms is None else f"{ms:,.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
             axes.text(x, y, text, ha="center", va="center", fontsize=13, color=INK)
     for row, (y, bar) in places.items():
         axes.text(0.85, y, row, ha="right", va="center", fontsize=13, weight="bold", color=INK)

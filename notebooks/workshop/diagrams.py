@@ -95,7 +95,7 @@ STEPS = {
     "start": ("Start", "process,\nlibraries", RED),
     "fetch": ("Fetch", "the picture by\nits address", SKY),
     "decode": ("Decode", "JPEG to\n224 × 224", GREEN),
-    "load": ("Load", "the model\nfrom S3", ORANGE),
+    "load": ("Load", "wait for\nthe model", ORANGE),
     "predict": ("Predict", "libmxnet,\nranking", BLUE),
     "rest": ("Rest", "routing,\nJSON, log", PINK),
 }

@@ -43,7 +43,7 @@ browser: setup ## check the page, the report and JupyterLab in headless Chromium
 
 fuzz: setup ## put 100,000 odd requests and 20,000 damaged images to the function, and more to the endpoint; ARGS=--help
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) tests/fuzz/fuzzing.py $(ARGS)
-	@SCHEMATHESIS_EXAMPLES=1000 PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/e2e/test_schemathesis.py
+	@SCHEMATHESIS_EXAMPLES=1000 PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest -s tests/e2e/test_schemathesis.py
 
 screenshots: setup ## take the README's screenshots again
 	@SCREENSHOTS=docs/screenshots PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser/test_page.py \

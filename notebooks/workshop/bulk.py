@@ -1,11 +1,15 @@
 """Bulk scoring from a notebook: switch it on and off, put images, run the state machine, read what came of it."""
 
+import contextlib
 import io
 import json
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -152,3 +156,18 @@ def lines(lab: Lab, job: str, file: str) -> list[dict[str, Any]]:
     """`results.jsonl` or `failures.jsonl` of a job, one dict for each line."""
     body = lab.client("s3").get_object(Bucket=bucket(lab), Key=f"results/{job}/{file}")["Body"].read()
     return [json.loads(line) for line in body.splitlines()]
+
+
+def kill_workers(lab: Lab) -> int:
+    """Kill the emulator's processes that score images, in the middle of what they do; returns how many there were.
+
+    For checks on one machine with a /proc file system (Linux).
+    """
+    name, killed = lab.outputs(lab.app_stack)["BulkFunction"], 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if f"ministack-lambda-{name}-" in command and "_worker.py" in command:
+                os.kill(int(folder.name), signal.SIGKILL)
+                killed += 1
+    return killed

@@ -1,8 +1,9 @@
 """What a caller of the endpoint needs: where it is, a picture it can fetch, the log of what it did."""
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
@@ -13,6 +14,7 @@ from workshop.lab import Lab
 from workshop.samples import sample_path
 
 STAGE = "Prod"
+REPORT = re.compile(r"REPORT RequestId: (?P<id>\S+)\s.*?Billed Duration: (?P<ms>\d+) ms")
 
 
 def _api_url(lab: Lab, output: str, path: str) -> str:
@@ -122,15 +124,38 @@ def request_log(lab: Lab, since: float, count: int = 1, wait: float = 60.0) -> l
     CloudWatch takes some seconds to show a line: asks again until there are `count`, for `wait` s at most. Raises
     TimeoutError when they are not there by then.
     """
+    return _logged(lab, since, wait, _requests, count)
+
+
+def billed_ms(lab: Lab, since: float, count: int, wait: float = 60.0) -> tuple[list[int], list[int]]:
+    """The billed durations (ms) of the invocations since `since` (Unix time, s): of cold ones and of warm ones.
+
+    From Lambda's REPORT lines, told apart by the function's own line of the same invocation. Asks again until there are
+    `count` of them. Raises TimeoutError after `wait` s.
+    """
+    pairs = _logged(lab, since, wait, _reports, count)
+    return [ms for ms, cold in pairs if cold], [ms for ms, cold in pairs if not cold]
+
+
+def _logged(lab: Lab, since: float, wait: float, read: Callable[[list[str]], list], count: int) -> list:
     logs, group = lab.client("logs"), f"/aws/lambda/{lab.project_id}-predict"
     deadline = time.monotonic() + wait
     while True:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=int(since * 1000))
-        messages = [event["message"].strip() for page in pages for event in page["events"]]
-        lines = [json.loads(message) for message in messages if message.startswith("{")]
-        found = [line for line in lines if line.get("message") == "request"]
+        found = read([event["message"].strip() for page in pages for event in page["events"]])
         if len(found) >= count:
             return found
         if time.monotonic() > deadline:
             raise TimeoutError(f"{len(found)} of {count} requests' lines in the log group {group} after {wait:.0f} s")
         time.sleep(0.5)
+
+
+def _requests(messages: list[str]) -> list[dict]:
+    lines = [json.loads(message) for message in messages if message.startswith("{")]
+    return [line for line in lines if line.get("message") == "request"]
+
+
+def _reports(messages: list[str]) -> list[tuple[int, bool]]:
+    cold = {line["function_request_id"]: line["cold_start"] for line in _requests(messages)}
+    found = [REPORT.match(message) for message in messages]
+    return [(int(match["ms"]), cold[match["id"]]) for match in found if match and match["id"] in cold]

@@ -10,16 +10,17 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import numpy as np
 
 BACKOFF_BASE, BACKOFF_MOST = 0.1, 5.0  # seconds
-RETRIED = frozenset({429})
+# Throttled by API Gateway or, on the emulator, by Lambda: 429. On AWS API Gateway answers 500 or 503 where Lambda
+# refused; the function itself never does. A prediction may be asked for again without harm.
+RETRIED = frozenset({429, 500, 503})
 NO_CONNECTION = 0  # the status of a try that got no HTTP answer at all
 
 
@@ -33,14 +34,22 @@ def backoff(tries: int, rng: Any) -> float:
 
 @dataclass(frozen=True)
 class Try:
-    """One HTTP request. `began`: seconds since the run began; `seconds`: until the last byte of its answer."""
+    """One HTTP request. `began`: seconds since the run began; `seconds`: until the last byte of its answer.
+
+    `cold`: whether it started an execution environment, by the answer's header X-Cold-Start.
+    """
 
     picture: int
     began: float
     seconds: float
     status: int
     code: str
-    request_id: str
+    cold: bool
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was throttled, and is worth sending again."""
+        return self.status in RETRIED
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,6 @@ class Answer:
     status: int
     tries: int
     seconds: float
-    request_id: str
     body: dict | None = field(repr=False, default=None)
 
     @property
@@ -61,10 +69,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """A finished run. `answers`: one for each picture sent, in order. `elapsed`: seconds; `started`: Unix time."""
+    """A finished run. `answers`: one for each picture sent, in order. `elapsed`: seconds."""
 
     clients: int
-    started: float
     elapsed: float
     answers: list[Answer]
     tries: list[Try]
@@ -84,10 +91,41 @@ class Load:
         return float(np.percentile(self.seconds, percent)) if len(self.seconds) else float("nan")
 
     @property
+    def execution_seconds(self) -> np.ndarray:
+        """The seconds that the function itself says each answer took, in order of the pictures."""
+        return np.array([sum(one.body["timings_ms"].values()) / 1000 for one in self.answers if one.ok])
+
+    def done_by(self, share: float) -> float:
+        """Seconds from the run's beginning until this share of the pictures (0 to 1) was answered."""
+        return float(np.quantile([one.began + one.seconds for one in self.tries if one.status == 200], share))
+
+    @property
+    def cold(self) -> list[Try]:
+        """The tries that were answered by an environment started for them."""
+        return [one for one in self.tries if one.status == 200 and one.cold]
+
+    @property
+    def warm(self) -> list[Try]:
+        """The tries that were answered by an environment that was there."""
+        return [one for one in self.tries if one.status == 200 and not one.cold]
+
+    @property
     def codes(self) -> dict[str, int]:
         """How many tries came to what: "200", or the HTTP status and the contract's error code."""
         names = (str(one.status) if one.status == 200 else f"{one.status} {one.code}".strip() for one in self.tries)
         return dict(sorted(Counter(names).items()))
+
+
+def together(loads: Iterable[Load]) -> Load:
+    """Several runs of as many clients as one: their times and answers added up, the pictures numbered on."""
+    loads, answers, tries, pictures, elapsed = list(loads), [], [], 0, 0.0
+    if len({one.clients for one in loads}) != 1:
+        raise ValueError("expected runs of the same number of clients")
+    for one in loads:
+        answers += [replace(each, picture=each.picture + pictures) for each in one.answers]
+        tries += [replace(each, picture=each.picture + pictures, began=each.began + elapsed) for each in one.tries]
+        pictures, elapsed = pictures + len(one.answers), elapsed + one.elapsed
+    return Load(loads[0].clients, elapsed, answers, tries)
 
 
 def run(
@@ -131,25 +169,25 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     # No proxy of the environment's: the emulator is on this machine, and a proxy would be what is measured.
     async with httpx.AsyncClient(limits=limits, timeout=request_timeout, trust_env=False) as http:
-        started, begun = time.time(), time.perf_counter()
+        begun = time.perf_counter()
 
         async def send(number: int) -> Answer:
             content = pictures[number % len(pictures)]
             for attempt in range(1, 1_000_000):
                 began = time.perf_counter()
-                body, code, request_id = None, "", ""
+                body, code, cold = None, "", False
                 try:
                     response = await http.post(url, content=content, headers={"Content-Type": "image/jpeg"})
-                    status, request_id = response.status_code, response.headers.get("x-amzn-requestid", "")
+                    status, cold = response.status_code, response.headers.get("X-Cold-Start") == "true"
                     body = _json(response)
                     code = _code(body)
                 except httpx.TransportError as error:
                     status, code = NO_CONNECTION, type(error).__name__
                 seconds = time.perf_counter() - began
-                tries.append(Try(number, began - begun, seconds, status, code, request_id))
-                again = retry and (status in RETRIED or status == NO_CONNECTION)
+                tries.append(Try(number, began - begun, seconds, status, code, cold))
+                again = retry and (tries[-1].refused or status == NO_CONNECTION)
                 if not again or time.perf_counter() - begun > max_seconds:
-                    return Answer(number, status, attempt, seconds, request_id, body)
+                    return Answer(number, status, attempt, seconds, body)
                 await asyncio.sleep(backoff(attempt, rng))
             raise AssertionError("unreachable")
 
@@ -168,7 +206,7 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
             for _ in range(clients):
                 group.create_task(client())
         elapsed = time.perf_counter() - begun
-    return Load(clients, started, elapsed, [answers[number] for number in sorted(answers)], tries)
+    return Load(clients, elapsed, [answers[number] for number in sorted(answers)], tries)
 
 
 def _json(response: httpx.Response) -> dict | None:
@@ -187,27 +225,3 @@ def _code(body: dict | None) -> str:
     if isinstance(error, dict):
         return str(error.get("code", ""))
     return str(body.get("Reason") or body.get("__type") or "")
-
-
-def cold_and_warm(load: Load, log: Sequence[dict]) -> tuple[list[Try], list[Try]]:
-    """Tell the tries that started an environment from the other answered ones, by the function's own log.
-
-    `log`: lines as `client.request_log` returns them, with `api_request_id`, Powertools' `cold_start` and `timestamp`.
-    A line belongs to the try with its id; where the ids differ (the emulator numbers its answers anew), to the one of
-    those under way when it was written that ended next.
-    """
-    answered = [one for one in load.tries if one.status == 200]
-    by_id = {one.request_id: one for one in answered}
-    cold: dict[int, Try] = {}
-    for line in log:
-        if not line.get("cold_start"):
-            continue
-        one = by_id.get(line.get("api_request_id"))
-        if one is None and "timestamp" in line:
-            at = datetime.strptime(line["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z").timestamp() - load.started
-            free = [each for each in answered if id(each) not in cold]
-            during = [each for each in free if each.began <= at <= each.began + each.seconds]
-            one = min(during, key=lambda each: each.began + each.seconds - at, default=None)
-        if one is not None:
-            cold[id(one)] = one
-    return list(cold.values()), [one for one in answered if id(one) not in cold]

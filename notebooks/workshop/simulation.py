@@ -6,7 +6,7 @@ synchronous requests.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ import simpy
 from simpy.events import Timeout
 
 OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA = 200, 4290, 4291
+Seconds = Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -77,30 +78,54 @@ class Bucket:
 
 
 class Sampler:
-    """Draws from measured values, with replacement. Calling it returns one value."""
+    """Draws from measured values, with replacement, however many requests are under way. Calling it returns one."""
 
     def __init__(self, values: Sequence[float], rng: np.random.Generator):
         if len(values) == 0:
             raise ValueError("expected at least one measured value to draw from")
         self.values, self.rng, self.drawn = np.asarray(values, float), rng, iter(())
 
-    def __call__(self) -> float:
+    def __call__(self, under_way: int = 1) -> float:
         for value in self.drawn:
             return value
         self.drawn = iter(self.rng.choice(self.values, 4096).tolist())
         return next(self.drawn)
 
 
+class Crowd:
+    """Draws from values that were measured with so many requests under way, for a machine whose cores they share.
+
+    Between two measured numbers it interpolates, quantile by quantile; beyond the last it draws from the last.
+    """
+
+    def __init__(self, measured: Mapping[int, Sequence[float]], rng: np.random.Generator):
+        self.measured, self.rng = {number: np.asarray(measured[number], float) for number in sorted(measured)}, rng
+        self.samplers: dict[int, Sampler] = {}
+
+    def values(self, under_way: int) -> np.ndarray:
+        """The values to draw from with so many requests under way."""
+        numbers, shares = list(self.measured), np.linspace(0, 1, 1001)
+        quantiles = np.array([np.quantile(self.measured[number], shares) for number in numbers])
+        return np.array([np.interp(under_way, numbers, column) for column in quantiles.T])
+
+    def __call__(self, under_way: int = 1) -> float:
+        if under_way not in self.samplers:
+            values = self.measured.get(under_way)
+            self.samplers[under_way] = Sampler(self.values(under_way) if values is None else values, self.rng)
+        return self.samplers[under_way]()
+
+
 class Function:
     """The function behind the API.
 
-    `warm()` and `cold()` return the seconds of an invocation in an environment that is there, and in a new one with its
-    start. `overhead`: seconds of the API and the network on top, during which no environment is occupied.
+    `warm` and `cold` return the seconds of an invocation in an environment that is there, and in a new one with its
+    start; `overhead` those of the API and the network on top, during which no environment is occupied. Each is called
+    with the number of requests under way, which makes a difference on one machine (`Crowd`) and none on Lambda.
     """
 
     def __init__(
-        self, env: simpy.Environment, warm: Callable[[], float], cold: Callable[[], float],
-        quotas: Quotas | None = None, overhead: float = 0.0,
+        self, env: simpy.Environment, warm: Seconds, cold: Seconds, quotas: Quotas | None = None,
+        overhead: Seconds = lambda under_way: 0.0,
     ):
         self.env, self.warm, self.cold, self.overhead = env, warm, cold, overhead
         self.quotas = quotas = quotas or Quotas()
@@ -122,8 +147,11 @@ class Function:
         """How many environments there are, idle ones included."""
         return self.provisioned + self.started
 
-    def request(self) -> tuple[int, float, bool]:
-        """One request now: its outcome, its seconds (0 when refused) and whether it started an environment."""
+    def request(self, under_way: int = 1) -> tuple[int, float, bool]:
+        """One request now: its outcome, its seconds (0 when refused) and whether it started an environment.
+
+        `under_way`: how many requests there are, this one among them, where that is of any matter.
+        """
         now = self.env.now
         if not self.api.take(now):
             return THROTTLED_BY_API, 0.0, False
@@ -131,15 +159,15 @@ class Function:
             return THROTTLED_BY_LAMBDA, 0.0, False
         if self.ready:
             self.ready -= 1
-            return self._run(self.warm(), self._provisioned_done, False)
+            return self._run(self.warm, under_way, self._provisioned_done, False)
         self.retire(now)
         if self.idle:
             self.idle.pop()  # the one used last: AWS does not publish which, and this way the fewest stay warm
-            return self._run(self.warm(), self._done, False)
+            return self._run(self.warm, under_way, self._done, False)
         if self.environments >= self.units and not self._scale(now):
             return THROTTLED_BY_LAMBDA, 0.0, False
         self.started += 1
-        return self._run(self.cold(), self._done, True)
+        return self._run(self.cold, under_way, self._done, True)
 
     def retire(self, now: float) -> None:
         """Let go of environments that were idle for too long."""
@@ -148,11 +176,12 @@ class Function:
             self.started -= 1
             self._grant(-1)
 
-    def _run(self, seconds: float, done: Callable, started: bool) -> tuple[int, float, bool]:
+    def _run(self, draw: Seconds, under_way: int, done: Callable, started: bool) -> tuple[int, float, bool]:
+        seconds = draw(under_way)
         self.running += 1
         self.busy_seconds += seconds
         Timeout(self.env, seconds).callbacks.append(done)
-        return OK, seconds + self.overhead, started
+        return OK, seconds + self.overhead(under_way), started
 
     def _within_rate(self, now: float) -> bool:
         # Requests that come faster than the granted units allow make the function scale, too.
@@ -245,6 +274,10 @@ class Run:
         """A percentile of the answers' seconds."""
         return float(np.percentile(self.seconds[self.answered], percent))
 
+    def done_by(self, share: float) -> float:
+        """Seconds from the run's beginning until this share of the answers (0 to 1) was there."""
+        return float(np.quantile((self.arrived + self.seconds)[self.answered], share))
+
     def over_time(self, width: float) -> dict[str, np.ndarray]:
         """Per interval of `width` seconds: `at` its start, `asked`, `answered`, `throttled_api`, `throttled_lambda` per
         second, and `p99` of the answers' seconds (not a number where there is none)."""
@@ -307,6 +340,23 @@ def open_loop(
     return Run(times, outcome, seconds, cold, at, environments, running, function.busy_seconds, horizon)
 
 
+def queue_loop(env: simpy.Environment, fleet: Fleet, times: np.ndarray) -> np.ndarray:
+    """Send a request to an always-on fleet at each of `times`; returns the seconds of each, in order of its end."""
+    seconds: list[float] = []
+    coming = iter(times.tolist())
+
+    def next_one(_event=None) -> None:
+        if _event is not None:
+            fleet.request(seconds.append)
+        for at in coming:
+            Timeout(env, max(0.0, at - env.now)).callbacks.append(next_one)
+            return
+
+    next_one()
+    env.run()
+    return np.array(seconds)
+
+
 def closed_loop(
     env: simpy.Environment, function: Function, clients: int, requests: int, rng: np.random.Generator,
     pause: Callable[[int, np.random.Generator], float] | None = None,
@@ -317,20 +367,21 @@ def closed_loop(
     answered; `Run.seconds` is of the try that was.
     """
     tries: list[tuple[float, int, float, bool]] = []
-    left = requests
-    finished = 0.0
+    left, under_way, finished = requests, 0, 0.0
 
     def client():
-        nonlocal left, finished
+        nonlocal left, under_way, finished
         while left > 0:
             left -= 1
             attempt = 0
             while True:
                 came = env.now
-                outcome, seconds, cold = function.request()
+                outcome, seconds, cold = function.request(under_way + 1)
                 tries.append((came, outcome, seconds, cold))
                 if outcome == OK:
+                    under_way += 1
                     yield env.timeout(seconds)
+                    under_way -= 1
                     break
                 attempt += 1
                 yield env.timeout(pause(attempt, rng))

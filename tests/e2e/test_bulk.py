@@ -1,10 +1,6 @@
 """Bulk scoring by the real state machine, worker and roles, with workers killed and the run stopped on the way."""
 
-import contextlib
-import os
-import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -44,18 +40,6 @@ def pictures():
     return made | {"damaged.jpg": made["00000-golf_ball.jpg"][:80], "notes.txt": b"not a picture"}
 
 
-def workers(lab):
-    """The process ids of the bulk function's own environments."""
-    name = lab.outputs(lab.app_stack)["BulkFunction"]
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (folder / "cmdline").read_bytes().decode(errors="replace")
-            if f"ministack-lambda-{name}-" in command and "_worker.py" in command:
-                found.append(int(folder.name))
-    return found
-
-
 def one_line_for_each(lab, job, pictures):
     results, failures = bulk.lines(lab, job, "results.jsonl"), bulk.lines(lab, job, "failures.jsonl")
     keys = [line["key"] for line in results + failures]
@@ -82,10 +66,7 @@ def test_workers_killed_half_way_lose_and_double_nothing(lab, pictures):
     execution, killed = bulk.start(lab, "killed"), 0
     for share in (5, 20, 40):
         bulk.wait(lab, execution, until=lambda share=share: bulk.parts(lab, "killed") >= share)
-        for process in workers(lab):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-                killed += 1
+        killed += bulk.kill_workers(lab)
     described = bulk.wait(lab, execution)
     assert killed
     if described["status"] != "SUCCEEDED":  # too many batches met too many kills: the job goes on where it is

@@ -4,7 +4,6 @@ import json
 import threading
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -32,7 +31,7 @@ class Endpoint(BaseHTTPRequestHandler):
             data = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
-            self.send_header("x-amzn-RequestId", f"id-{number}")
+            self.send_header("X-Cold-Start", "true" if number in server.cold else "false")
             self.end_headers()
             self.wfile.write(data)
         finally:
@@ -44,13 +43,15 @@ class Endpoint(BaseHTTPRequestHandler):
 
 
 def prediction(body, _number):
-    return 200, {"predictions": [{"class": body.decode(), "probability": 1.0}]}
+    timings = {"fetch": 0.0, "decode": 1.0, "predict": 9.0}
+    return 200, {"predictions": [{"class": body.decode(), "probability": 1.0}], "timings_ms": timings}
 
 
 @pytest.fixture
 def endpoint():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     server.lock, server.running, server.most, server.asked, server.answer = threading.Lock(), 0, 0, 0, prediction
+    server.cold = ()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     server.url = f"http://127.0.0.1:{server.server_port}/predict"
@@ -90,10 +91,11 @@ def test_clients_really_work_at_the_same_time(endpoint):
     assert result.codes == {"200": 40}
 
 
-def test_throttled_pictures_come_back_and_none_is_lost_or_doubled(endpoint):
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_throttled_pictures_come_back_and_none_is_lost_or_doubled(endpoint, status):
     def throttling(body, number):
         if endpoint.running > 2:
-            return 429, {"__type": "TooManyRequestsException"}
+            return status, {"__type": "TooManyRequestsException"}
         time.sleep(0.01)
         with endpoint.lock:
             scored[body] += 1
@@ -104,7 +106,8 @@ def test_throttled_pictures_come_back_and_none_is_lost_or_doubled(endpoint):
     result = load.run(endpoint.url, PICTURES, clients=10)
     assert all(answer.ok for answer in result.answers) and len(result.answers) == 40
     assert set(scored.values()) == {1} and len(scored) == 40
-    assert result.codes["429 TooManyRequestsException"] == len(result.tries) - 40 > 0
+    assert result.codes[f"{status} TooManyRequestsException"] == len(result.tries) - 40 > 0
+    assert sum(one.refused for one in result.tries) == len(result.tries) - 40
     assert sum(answer.tries for answer in result.answers) == len(result.tries)
 
 
@@ -174,24 +177,39 @@ def test_backoff_has_full_jitter_and_a_ceiling():
         assert np.mean(waits) == pytest.approx(ceiling / 2, rel=0.06)
 
 
-def test_cold_is_told_from_warm_by_the_functions_log(endpoint):
+def test_cold_is_told_from_warm_by_the_header(endpoint):
+    endpoint.cold = (1, 3)
     result = load.run(endpoint.url, PICTURES[:4])
-    log = [{"api_request_id": "id-1", "cold_start": True}, {"api_request_id": "id-2", "cold_start": False},
-           {"api_request_id": "id-4", "cold_start": False}, {"cold_start": True}]
-    cold, warm = load.cold_and_warm(result, log)
-    assert [one.picture for one in cold] == [0]
-    assert [one.picture for one in warm] == [1, 2, 3]
+    assert [one.picture for one in result.cold] == [0, 2]
+    assert [one.picture for one in result.warm] == [1, 3]
 
 
-def test_cold_is_told_by_the_time_where_the_ids_differ(endpoint):
-    def slow_at_first(body, number):
-        time.sleep(0.3 if number == 1 else 0.01)
-        return prediction(body, number)
+def test_a_refusal_is_neither_cold_nor_warm(endpoint):
+    endpoint.answer = lambda _body, _number: (429, {})
+    result = load.run(endpoint.url, PICTURES[:2], retry=False)
+    assert result.cold == result.warm == []
 
-    endpoint.answer = slow_at_first
-    result = load.run(endpoint.url, PICTURES[:4])
-    ended = datetime.fromtimestamp(result.started + result.tries[0].seconds - 0.1, UTC)
-    stamp = ended.strftime("%Y-%m-%d %H:%M:%S,%f")[:-3] + "+0000"
-    cold, warm = load.cold_and_warm(result, [{"api_request_id": "x", "cold_start": True, "timestamp": stamp}])
-    assert [one.picture for one in cold] == [0]
-    assert len(warm) == 3
+
+def test_the_functions_own_seconds_are_the_sum_of_its_timings(endpoint):
+    assert load.run(endpoint.url, PICTURES[:3]).execution_seconds == pytest.approx([0.010] * 3)
+
+
+def tried(picture, began, seconds, status=200):
+    return load.Try(picture, began, seconds, status, "", False)
+
+
+def answered(picture, status=200):
+    return load.Answer(picture, status, 1, 1.0, {})
+
+
+def test_runs_together_are_one_run_after_the_other():
+    first = load.Load(2, 4.0, [answered(0), answered(1)], [tried(0, 0.0, 1.0), tried(1, 0.0, 4.0)])
+    second = load.Load(2, 2.0, [answered(0)], [tried(0, 0.0, 0.1, 429), tried(0, 0.5, 1.5)])
+    both = load.together([first, second])
+    assert [one.picture for one in both.answers] == [0, 1, 2]
+    assert [(one.picture, one.began) for one in both.tries] == [(0, 0.0), (1, 0.0), (2, 4.0), (2, 4.5)]
+    assert both.elapsed == 6.0 and both.throughput == pytest.approx(0.5)
+    # Answered at 1, 4 and 6 s: half of them by the second, all by the third.
+    assert both.done_by(0.5) == pytest.approx(4.0) and both.done_by(1.0) == pytest.approx(6.0)
+    with pytest.raises(ValueError, match="same number of clients"):
+        load.together([first, load.Load(1, 1.0, [], [])])

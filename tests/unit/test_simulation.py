@@ -1,15 +1,17 @@
 """The simulation against closed forms: loss and waiting by Erlang, and the exact arithmetic of Lambda's rules."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import simpy
 
-from workshop import simulation
+from workshop import cost, simulation
 from workshop.simulation import OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA, UNLIMITED, Fleet, Function, Quotas
 
 
 def constant(seconds):
-    return lambda: seconds
+    return lambda _under_way: seconds
 
 
 def exponential(mean, rng):
@@ -28,18 +30,12 @@ def run_open(times, horizon, quotas, warm, cold=None, sample=1.0):
 @pytest.mark.parametrize(("servers", "load"), [(1, 0.5), (2, 1.4), (10, 7.0)])
 def test_waiting_in_a_fleet_is_that_of_m_m_c(servers, load):
     rng = np.random.default_rng(1)
-    env, answers = simpy.Environment(), []
+    env = simpy.Environment()
     fleet = Fleet(env, exponential(1.0, rng), servers)
-
-    def source():
-        for gap in rng.exponential(1 / load, 100_000).tolist():
-            yield env.timeout(gap)
-            fleet.request(answers.append)
-
-    env.process(source())
-    env.run()
+    seconds = simulation.queue_loop(env, fleet, rng.exponential(1 / load, 100_000).cumsum())
     waits = np.array(fleet.waits[5_000:])
-    assert len(answers) == 100_000
+    assert len(seconds) == 100_000
+    assert seconds[5_000:].mean() == pytest.approx(simulation.mean_wait(servers, load, 1.0) + 1.0, rel=0.08)
     assert (waits > 0).mean() == pytest.approx(simulation.erlang_c(servers, load), rel=0.05)
     assert waits.mean() == pytest.approx(simulation.mean_wait(servers, load, 1.0), rel=0.12)
 
@@ -169,10 +165,49 @@ def test_provisioned_environments_are_warm_and_stay():
 
 def test_the_api_and_the_network_occupy_no_environment():
     env = simpy.Environment()
-    function = Function(env, constant(0.1), constant(0.1), Quotas(reserved=1), overhead=5.0)
+    function = Function(env, constant(0.1), constant(0.1), Quotas(reserved=1), overhead=constant(5.0))
     run = simulation.open_loop(env, function, np.array([0.0, 0.11]), 1.0)
     assert run.answered.all()
     assert run.seconds == pytest.approx([5.1, 5.1])
+
+
+def test_quotas_are_the_published_ones():
+    published = {name: entry["value"] for name, entry in cost.table()["quotas"].items()}
+    quotas = asdict(Quotas())
+    shared = published.keys() & quotas.keys()
+    assert {name: quotas[name] for name in shared} == {name: published[name] for name in shared}
+    assert len(shared) == 6
+
+
+# --- One machine for all ------------------------------------------------------------
+
+
+def test_a_crowd_draws_what_was_measured_at_that_number():
+    crowd = simulation.Crowd({1: [1.0, 1.2], 4: [4.0]}, np.random.default_rng(0))
+    assert {crowd(1) for _ in range(50)} == {1.0, 1.2}
+    assert {crowd(4) for _ in range(50)} == {4.0}
+    assert crowd(9) == 4.0
+
+
+def test_a_crowd_between_two_numbers_is_between_their_quantiles():
+    # Even values from 1 to 2 at two requests, from 3 to 6 at four: at three from 2 to 4, the 95th percentile 3.9.
+    measured = {2: np.linspace(1, 2, 500), 4: np.linspace(3, 6, 700)}
+    crowd = simulation.Crowd(measured, np.random.default_rng(0))
+    assert np.percentile(crowd.values(3), [0, 50, 95, 100]) == pytest.approx([2.0, 3.0, 3.9, 4.0])
+    drawn = [crowd(3) for _ in range(20_000)]
+    assert np.mean(drawn) == pytest.approx(3.0, abs=0.02)
+
+
+def test_on_two_shared_cores_four_clients_get_what_two_get():
+    # 0.1 s for one or two at once, 0.2 s for four: 20 answers a second with two clients and with four.
+    crowd = simulation.Crowd({1: [0.1], 2: [0.1], 4: [0.2]}, np.random.default_rng(0))
+    for clients, seconds in ((2, 0.1), (4, 0.2)):
+        env = simpy.Environment()
+        function = Function(env, crowd, crowd, Quotas(**UNLIMITED, provisioned=clients))
+        run = simulation.closed_loop(env, function, clients, 400, np.random.default_rng(1))
+        assert run.throughput == pytest.approx(20, rel=0.03)
+        assert run.percentile(50) == pytest.approx(seconds)
+        assert run.done_by(0.5) == pytest.approx(10, rel=0.03)
 
 
 # --- Closed loop ------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""Score a thousand images in bulk on the emulator, killing the workers on the way; writes benchmarks/bulk.json.
+
+    python benchmarks/bulk_run.py [--images 1000] [--port 4566]        after `make deploy`, on Linux
+
+It ends with an error unless each image has exactly one line. The images and everything else of bulk scoring are
+deleted afterwards.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "benchmarks")]
+
+from run import cpu  # noqa: E402
+
+from workshop import bulk  # noqa: E402
+from workshop.emulator import endpoint  # noqa: E402
+from workshop.lab import connect  # noqa: E402
+
+KILLED_AT = (0.25, 0.5, 0.75)  # of the images
+WORKERS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--port", type=int, default=4566)
+    chosen = parser.parse_args()
+    os.environ["AWS_ENDPOINT_URL"] = endpoint(chosen.port)
+    lab = connect("local", "us-east-1", "predictions")
+    files = bulk.variants(["golf_ball", "parachute", "church", "gas_pump"], chosen.images)
+    files |= {"damaged.jpg": files["00000-golf_ball.jpg"][:60], "notes.txt": b"not a picture"}
+    bulk.switch(lab, on=True, concurrency=WORKERS)
+    try:
+        bulk.put(lab, "images/plain/", files)
+        plain = timed(lab, "plain", files)
+        bulk.put(lab, "images/killed/", files)
+        killed = timed(lab, "killed", files, KILLED_AT)
+    finally:
+        bulk.switch(lab, on=False)
+    result = {"machine": {"cpu": cpu(), "cores": os.cpu_count()}, "date": time.strftime("%Y-%m-%d", time.gmtime()),
+              "images": len(files), "workers_at_once": WORKERS, "undisturbed": plain, "workers_killed": killed}
+    (ROOT / "benchmarks" / "bulk.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def timed(lab, job: str, files: dict[str, bytes], killed_at: tuple[float, ...] = ()) -> dict:
+    """Run a job to its end, killing all workers each time such a share of the images has its part."""
+    begun, killed, executions = time.perf_counter(), 0, 1
+    execution = bulk.start(lab, job)
+    for share in killed_at:
+        bulk.wait(lab, execution, until=lambda share=share: bulk.parts(lab, job) >= share * len(files))
+        killed += bulk.kill_workers(lab)
+    described = bulk.wait(lab, execution)
+    while described["status"] != "SUCCEEDED" and executions < 5:
+        executions += 1
+        described = bulk.wait(lab, bulk.start(lab, job))
+    counts, seconds = bulk.counts(described), time.perf_counter() - begun
+    results, failures = bulk.lines(lab, job, "results.jsonl"), bulk.lines(lab, job, "failures.jsonl")
+    keys = sorted(line["key"] for line in results + failures)
+    if keys != sorted(f"images/{job}/{name}" for name in files):
+        raise AssertionError("not exactly one line for each image")
+    return counts | {"seconds": round(seconds, 1), "images_per_second": round(len(files) / seconds, 1),
+                     "workers_killed": killed, "executions": executions}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The memory sweep: sizes in turn, medians over all turns, the function's own setting put back whatever happens."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from workshop import tuning
+
+
+class Functions:
+    """As much of Lambda as the sweep uses; `history`: the memory settings in order."""
+
+    def __init__(self):
+        self.memory, self.history = 1769, []
+
+    def get_function_configuration(self, FunctionName):
+        return {"MemorySize": self.memory}
+
+    def update_function_configuration(self, FunctionName, MemorySize):
+        self.memory = MemorySize
+        self.history.append(MemorySize)
+
+    def get_waiter(self, _name):
+        return SimpleNamespace(wait=lambda FunctionName: None)
+
+
+@pytest.fixture
+def functions():
+    return Functions()
+
+
+@pytest.fixture
+def lab(functions):
+    return SimpleNamespace(app_stack="app", outputs=lambda _stack: {"PredictFunction": "predict"},
+                           client=lambda _service: functions)
+
+
+def test_sizes_take_turns_and_the_setting_is_put_back(lab, functions, monkeypatch):
+    counts = []
+
+    def run(_url, _pictures, count):
+        counts.append(count)
+        return SimpleNamespace(execution_seconds=np.array([100 / functions.memory, 200 / functions.memory]))
+
+    monkeypatch.setattr(tuning.load, "run", run)
+    told = []
+    result = tuning.by_memory(lab, "url", [b""], [1000, 2000], rounds=2, repeats=7, progress=told.append)
+    assert functions.history == [1000, 2000, 1000, 2000, 1769]
+    assert counts == [3, 7] * 4 and told == [1] * 4
+    assert result == {1000: pytest.approx(150.0), 2000: pytest.approx(75.0)}
+
+
+def test_the_setting_is_put_back_after_a_failure(lab, functions, monkeypatch):
+    def run(_url, _pictures, count):
+        raise ConnectionError
+
+    monkeypatch.setattr(tuning.load, "run", run)
+    with pytest.raises(ConnectionError):
+        tuning.by_memory(lab, "url", [b""], [3538])
+    assert functions.memory == 1769

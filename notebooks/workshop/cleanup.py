@@ -47,6 +47,7 @@ def inventory(lab: Lab) -> list[Found]:
     found += [Found("API", name) for name in apis(lab)]
     found += [Found("state machine", arn.rpartition(":")[2]) for arn in state_machines(lab)]
     found += [Found("log group", name) for name in log_groups(lab)]
+    found += [Found("alarm", name) for name in alarms(lab)] + [Found("dashboard", name) for name in dashboards(lab)]
     return [Found(each.kind, each.name.replace(lab.account, "<account>"), each.holds) for each in found]
 
 
@@ -142,6 +143,21 @@ def log_groups(lab: Lab) -> list[str]:
         for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
             names += [group["logGroupName"] for group in page["logGroups"] if ours.fullmatch(group["logGroupName"])]
     return names
+
+
+def alarms(lab: Lab) -> list[str]:
+    """The names of the application's alarms."""
+    names = [f"{lab.project_id}-{kind}" for kind in ("function-errors", "faults", "throttles", "latency-p99")]
+    pages = lab.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=names)
+    return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
+
+
+def dashboards(lab: Lab) -> list[str]:
+    """The names of the application's dashboards."""
+    ours = f"{lab.project_id}-endpoint"
+    pages = lab.client("cloudwatch").get_paginator("list_dashboards").paginate(DashboardNamePrefix=ours)
+    entries = [entry for page in pages for entry in page["DashboardEntries"]]
+    return [entry["DashboardName"] for entry in entries if entry["DashboardName"] == ours]
 
 
 # --- What takes it away ---------------------------------------------------------------------------------------------

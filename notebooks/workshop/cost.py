@@ -142,8 +142,8 @@ def sagemaker_serverless(
         raise ValueError(f"memory_gb is {memory_gb}: SageMaker Serverless has 1 to 6")
     price = prices()
     return {
-        "compute": requests * milliseconds / 1000 * memory_gb * price["sagemaker_serverless_gb_second"],
-        "data": requests * bytes_each / 1e9 * price["sagemaker_data_gb"],
+        "SageMaker compute": requests * milliseconds / 1000 * memory_gb * price["sagemaker_serverless_gb_second"],
+        "SageMaker data": requests * bytes_each / 1e9 * price["sagemaker_data_gb"],
     }
 
 

@@ -36,7 +36,9 @@ def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
     for row, (tries, colour) in enumerate(((warm, BLUE), (cold, RED))):
         seconds = [one.seconds for one in tries]
         axes.scatter(seconds, row + rng.uniform(-0.18, 0.18, len(seconds)), s=34, color=colour, alpha=0.7)
-    axes.set(xscale="log", xlabel="seconds", yticks=[0, 1], yticklabels=["warm", "cold"], ylim=(-0.5, 1.5))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel="seconds", yticks=[0, 1], yticklabels=["warm", "cold"], ylim=(-0.5, 1.5))
     ratio = np.median([one.seconds for one in cold]) / np.median([one.seconds for one in warm])
     headline(figure, f"A cold start takes {ratio:.0f} times as long as a warm request")
 
@@ -44,15 +46,15 @@ def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
 def tries(load: Load, limit: int) -> None:
     """Every HTTP request over time: answered or throttled, one row for each picture."""
     figure, axes = plt.subplots(figsize=(10, 4.6))
-    for status, colour, label in ((429, ORANGE, "throttled (429)"), (200, BLUE, "answered (200)")):
-        chosen = [one for one in load.tries if one.status == status]
-        axes.barh([one.picture for one in chosen], [max(one.seconds, 0.02) for one in chosen],
-                  left=[one.began for one in chosen], height=0.9, color=colour, label=label)
-    axes.set(xlabel="seconds", ylabel="picture")
+    refused, answered = [one for one in load.tries if one.refused], [one for one in load.tries if one.status == 200]
+    for chosen, colour, marker, label in ((answered, BLUE, "o", "answered"), (refused, ORANGE, "|", "refused")):
+        axes.scatter([one.began for one in chosen], [one.picture for one in chosen], s=26, marker=marker, color=colour,
+                     linewidths=2 if marker == "|" else 0, label=f"{label}: {len(chosen)}")
+    axes.set(xlabel="seconds", ylabel="picture, in the order of their sending", xlim=(0, load.elapsed * 1.02))
     axes.invert_yaxis()
-    figure.legend(loc="outside lower right", ncols=2)
-    headline(figure, f"{load.clients} clients, {limit} executions at once: every picture is answered, after "
-             f"{len(load.tries) - len(load.answers)} refusals")
+    axes.legend(loc="lower left")
+    headline(figure, f"{load.clients} clients, {limit} executions at once: "
+             f"{len(answered)} of {len(load.answers)} pictures answered after {len(refused)} refusals")
 
 
 def mosaic(groups: Mapping[str, Sequence[np.ndarray]], title: str, columns: int = 12) -> None:
@@ -93,20 +95,24 @@ def lines_cross(
     figure, axes = plt.subplots(figsize=(10, 5))
     for (name, amounts), colour in zip(costs.items(), COLOURS, strict=False):
         axes.plot(requests, amounts, color=colour, label=name)
+    axes.set(xscale="log", yscale="log", xlabel="predictions a month", ylabel="US dollars a month")
     for name, at in crossings.items():
         if at is not None:
             axes.axvline(at, color=GREY, linewidth=1, linestyle=":")
-            axes.annotate(f"{at / 1e6:.0f} million: {name}", (at, axes.get_ylim()[0]), (4, 8), rotation=90,
-                          textcoords="offset points", color=INK, fontsize=11)
-    axes.set(xscale="log", yscale="log", xlabel="predictions a month", ylabel="US dollars a month")
+            axes.annotate(f"{name}: {at / 1e6:.0f} million", (at, axes.get_ylim()[0]), (-4, 8), rotation=90,
+                          textcoords="offset points", ha="right", color=INK, fontsize=11)
     axes.legend(loc="upper left")
     headline(figure, title)
 
 
-def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, title: str) -> None:
-    """Duration and cost of a million predictions by memory setting."""
+def memory(
+    sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, measured: Mapping[int, float], title: str
+) -> None:
+    """Duration and cost of a million predictions by memory setting; `measured`: the durations (ms) that were swept."""
     figure, axes = plt.subplots(figsize=(10, 4.4))
     axes.plot(sizes, milliseconds, color=BLUE)
+    axes.plot(list(measured), list(measured.values()), "o", color=BLUE, label="measured")
+    axes.legend(loc="center right")
     axes.set(xlabel="memory (MB)", ylim=0)
     axes.set_ylabel("milliseconds", color=BLUE)
     other = axes.twinx()
@@ -119,18 +125,25 @@ def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, tit
     headline(figure, title)
 
 
-def validation(rows: Sequence[tuple[int, float, float, float, float]]) -> None:
-    """Simulated beside measured: rows of clients, throughput measured and simulated, p95 measured and simulated (s)."""
+def validation(rows: Sequence[tuple[str, Sequence[Load], Load, Run]]) -> None:
+    """Simulated beside measured: rows of a name, the runs measured, these together, and the simulated run.
+
+    A whisker spans what the single runs measured.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
-    places = np.arange(len(rows))
-    for axes, columns, scale, label in ((left, (1, 2), 1, "predictions per second"), (right, (3, 4), 1000, "p95 (ms)")):
-        pairs = ((-0.2, columns[0], BLUE, "measured"), (0.2, columns[1], ORANGE, "simulated"))
-        for shift, column, colour, name in pairs:
-            axes.bar(places + shift, [row[column] * scale for row in rows], 0.38, color=colour, label=name)
-        axes.set(xticks=places, xticklabels=[row[0] for row in rows], xlabel="clients at once", ylabel=label)
-    left.legend(loc="upper left")
-    worst = max(abs(row[b] / row[a] - 1) for row in rows for a, b in ((1, 2), (3, 4)))
-    headline(figure, f"The simulation is at most {worst:.0%} off")
+    places, errors = np.arange(len(rows)), []
+    for axes, value, label in ((left, lambda run: run.throughput, "predictions per second"),
+                               (right, lambda run: run.percentile(95) * 1000, "p95 (ms)")):
+        measured = np.array([value(together) for _, _, together, _ in rows])
+        each = np.array([[function([value(run) for run in runs]) for _, runs, _, _ in rows] for function in (min, max)])
+        simulated = np.array([value(run) for _, _, _, run in rows])
+        errors += list(abs(simulated / measured - 1))
+        whiskers = np.maximum([measured - each[0], each[1] - measured], 0)
+        axes.bar(places - 0.2, measured, 0.38, color=BLUE, label="measured", yerr=whiskers, ecolor=INK, capsize=4)
+        axes.bar(places + 0.2, simulated, 0.38, color=ORANGE, label="predicted")
+        axes.set(xticks=places, xticklabels=[name for name, *_ in rows], xlabel="clients at once", ylabel=label)
+    left.legend(loc="upper left", bbox_to_anchor=(0, 1.18), ncols=2)
+    headline(figure, f"Predicted for runs it has not seen: at most {max(errors):.0%} off")
 
 
 def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
@@ -145,6 +158,7 @@ def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
     axes[0].set(ylabel="environments", ylim=0)
     axes[1].set(ylabel="refused per second", ylim=0)
     axes[2].set(ylabel="p99 (s)", yscale="log", xlabel="seconds")
+    axes[2].yaxis.set_major_formatter("{x:g}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
     headline(figure, title)
 

@@ -2,7 +2,9 @@
 
 import functools
 import json
+import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +25,12 @@ APPLICATION = {
             "Handler": "index.handler", "Runtime": "python3.11",
             "Code": {"ZipFile": "def handler(event, context): pass"},
             "Role": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}}}},
+        "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": {
+            "AlarmName": {"Fn::Sub": "${ProjectId}-faults"}, "Namespace": "AWS/Lambda", "MetricName": "Errors",
+            "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 0,
+            "ComparisonOperator": "GreaterThanThreshold"}},
+        "Dashboard": {"Type": "AWS::CloudWatch::Dashboard", "Properties": {
+            "DashboardName": {"Fn::Sub": "${ProjectId}-endpoint"}, "DashboardBody": '{"widgets": []}'}},
         "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": {"Fn::Sub": "${ProjectId}-api"}}},
         "BulkBucket": {"Type": "AWS::S3::Bucket", "Properties": {
             "BucketName": {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-bulk"}}},
@@ -90,6 +98,7 @@ def test_inventory_shows_everything_with_the_account_masked(lab):
         ("bucket", "cleanup-test-us-east-1-<account>-artifacts"),
         ("role", "CodeStarWorker-cleanup-test-Lambda"), ("role", "CodeStarWorker-cleanup-test-CloudFormation"),
         ("log group", "/aws/lambda/cleanup-test-predict"), ("state machine", "cleanup-test-bulk"),
+        ("alarm", "cleanup-test-faults"), ("dashboard", "cleanup-test-endpoint"),
         ("bucket", "cleanup-test-us-east-1-<account>-bulk"), ("role", "CodeStarWorker-cleanup-test-BulkWorker"),
         ("role", "CodeStarWorker-cleanup-test-BulkStates"),
     }
@@ -201,6 +210,34 @@ def test_log_groups_of_projects_with_similar_names_are_left_alone(lab, name):
         assert logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     finally:
         logs.delete_log_group(logGroupName=name)
+
+
+def test_alarms_and_dashboards_of_projects_with_similar_names_are_not_taken_for_ours(lab):
+    cloudwatch = lab.client("cloudwatch")
+    cloudwatch.put_dashboard(DashboardName="cleanup-test-endpoint-2", DashboardBody='{"widgets": []}')
+    try:
+        assert cleanup.dashboards(lab) == ["cleanup-test-endpoint"]
+        assert cleanup.alarms(lab) == ["cleanup-test-faults"]
+    finally:
+        cloudwatch.delete_dashboards(DashboardNames=["cleanup-test-endpoint-2"])
+
+
+def test_the_alarms_and_the_dashboard_are_those_of_the_template():
+    template = (ROOT / "template.yml").read_text()
+    named = re.findall(r"(?:AlarmName|DashboardName): !Sub \$\{ProjectId\}-(\S+)", template)
+    lab = SimpleNamespace(project_id="p", client=lambda _service: Everything())
+    assert sorted(cleanup.alarms(lab) + cleanup.dashboards(lab)) == sorted(f"p-{name}" for name in named)
+
+
+class Everything:
+    """A CloudWatch that has whatever is asked for."""
+
+    def get_paginator(self, _operation):
+        return self
+
+    def paginate(self, AlarmNames=(), DashboardNamePrefix=""):
+        yield {"MetricAlarms": [{"AlarmName": name} for name in AlarmNames],
+               "DashboardEntries": [{"DashboardName": DashboardNamePrefix}]}
 
 
 def test_a_log_group_that_a_function_made_by_itself_goes(lab):

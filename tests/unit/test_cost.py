@@ -93,7 +93,7 @@ def test_instances_for_the_peak():
 def test_sagemaker_serverless():
     # 1,000,000 x 0.1 s x 2 GB x 0.00002 = 4.00; 1,000,000 x 100 kB = 100 GB x 0.016 = 1.60.
     bill = cost.sagemaker_serverless(1_000_000, 100, memory_gb=2)
-    assert bill == {"compute": pytest.approx(4.0), "data": pytest.approx(1.6)}
+    assert bill == {"SageMaker compute": pytest.approx(4.0), "SageMaker data": pytest.approx(1.6)}
     with pytest.raises(ValueError, match="1 to 6"):
         cost.sagemaker_serverless(1, 1, memory_gb=8)
 

@@ -25,8 +25,7 @@ def sweep(loads: Sequence[Load], ideal: float) -> None:
         right.plot(clients, values, "o-", color=colour, label=f"p{percent}")
     right.set(xlabel="clients at once", ylabel="milliseconds", xticks=clients, ylim=0)
     right.legend()
-    share = loads[-1].throughput / (ideal * clients[-1])
-    headline(figure, f"{clients[-1]} clients get {share:.0%} of {clients[-1]} times the throughput of one")
+    headline(figure, f"{clients[-1]} clients get {loads[-1].throughput / ideal:.1f} times the throughput of one")
 
 
 def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
@@ -94,14 +93,20 @@ def lines_cross(
     """Monthly cost by monthly requests on logarithmic axes; `crossings`: where to mark which line meets Lambda's."""
     figure, axes = plt.subplots(figsize=(10, 5))
     for (name, amounts), colour in zip(costs.items(), COLOURS, strict=False):
-        axes.plot(requests, amounts, color=colour, label=name)
+        axes.plot(requests, amounts, color=colour)
     axes.set(xscale="log", yscale="log", xlabel="predictions a month", ylabel="US dollars a month")
     for name, at in crossings.items():
         if at is not None:
             axes.axvline(at, color=GREY, linewidth=1, linestyle=":")
             axes.annotate(f"{name}: {at / 1e6:.0f} million", (at, axes.get_ylim()[0]), (-4, 8), rotation=90,
                           textcoords="offset points", ha="right", color=INK, fontsize=11)
-    axes.legend(loc="upper left")
+    # The lines' names at their right ends, in order of height and at least a line of text apart.
+    ends, last = sorted((amounts[-1], name) for name, amounts in costs.items()), 0.0
+    colours = dict(zip(costs, COLOURS, strict=False))
+    for amount, name in ends:
+        height = last = max(amount, last * 1.75)
+        axes.annotate(name, (requests[-1], height), (6, 0), textcoords="offset points", va="center",
+                      color=colours[name], annotation_clip=False, fontsize=12)
     headline(figure, title)
 
 
@@ -121,7 +126,7 @@ def memory(
     other.set_ylabel("dollars of compute for a million", color="#9A6A00")
     other.set_ylim(0)
     axes.axvline(1769, color=GREY, linewidth=1, linestyle=":")
-    axes.annotate("one vCPU", (1769, 0), (4, 6), textcoords="offset points", color=INK)
+    axes.annotate("one vCPU", (1769, 0), (6, 14), textcoords="offset points", color=INK)
     headline(figure, title)
 
 

@@ -92,7 +92,7 @@ def lines_cross(
 ) -> None:
     """Monthly cost by monthly requests on logarithmic axes; `crossings`: where to mark which line meets Lambda's."""
     figure, axes = plt.subplots(figsize=(10, 5))
-    for (name, amounts), colour in zip(costs.items(), COLOURS, strict=False):
+    for amounts, colour in zip(costs.values(), COLOURS, strict=False):
         axes.plot(requests, amounts, color=colour)
     axes.set(xscale="log", yscale="log", xlabel="predictions a month", ylabel="US dollars a month")
     for name, at in crossings.items():

@@ -31,7 +31,7 @@ EXPECTED = [
     "07_clean_up",
     "A1_train_the_practice_model",
 ]
-UNSOLVED = {stem for stem in EXPECTED if stem[:2] not in ("00", "02", "03", "A1")}
+UNSOLVED = {stem for stem in EXPECTED if stem[:2] not in ("00", "02", "03", "06", "07", "A1")}
 # Whatever machine ran them last must not show.
 TRACES = re.compile(
     r"(/(home|root|work|Users|tmp|opt)/|site-packages|\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:4[0-9]{4}\b)"

@@ -106,7 +106,7 @@ def load_library() -> ctypes.CDLL:
         ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int, _uint,
         ctypes.POINTER(ctypes.c_char_p), _uint_p, _uint_p, ctypes.POINTER(handle),
     ]  # fmt: skip
-    library.MXPredSetInput.argtypes = [handle, ctypes.c_char_p, _float_p, _uint]
+    library.MXPredSetInput.argtypes = [handle, ctypes.c_char_p, ctypes.c_void_p, _uint]
     library.MXPredForward.argtypes = [handle]
     library.MXPredGetOutputShape.argtypes = [handle, _uint, ctypes.POINTER(_uint_p), _uint_p]
     library.MXPredGetOutput.argtypes = [handle, _uint, _float_p, _uint]
@@ -172,13 +172,12 @@ class Predictor:
         if view.shape != self.input_shape or view.format != "f" or not view.c_contiguous:
             came = f"format {view.format!r} {view.shape}"
             raise ValueError(f"expected C-contiguous float32 {self.input_shape}, got {came}")
-        pixels = (ctypes.c_float * math.prod(self.input_shape)).from_buffer_copy(view)
         output = array.array("f", bytes(4 * len(self.labels)))
         address = ctypes.cast(output.buffer_info()[0], _float_p)
-        with self._lock:  # one handle holds one input: two threads would overwrite each other's
+        with self._lock, _address(view) as pixels:  # one handle holds one input: two threads would mix theirs
             if not self._handle:
                 raise ValueError("this predictor is closed")
-            _call("MXPredSetInput", self._handle, INPUT_NAME.encode(), pixels, len(pixels))
+            _call("MXPredSetInput", self._handle, INPUT_NAME.encode(), pixels, math.prod(self.input_shape))
             _call("MXPredForward", self._handle)
             _call("MXPredGetOutput", self._handle, 0, address, len(output))
         return output

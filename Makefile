@@ -45,9 +45,8 @@ fuzz: setup ## put 100,000 odd requests and 20,000 damaged images to the functio
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) tests/fuzz/fuzzing.py $(ARGS)
 	@SCHEMATHESIS_EXAMPLES=1000 PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest -s tests/e2e/test_schemathesis.py
 
-screenshots: setup ## take the README's screenshots again
-	@SCREENSHOTS=docs/screenshots PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser/test_page.py \
-		-k "screenshot and not committed"
+screenshots: setup ## take the README's screenshots again, of the page, JupyterLab and the last deploy's report
+	@SCREENSHOTS=docs/screenshots PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser -k test_screenshot
 
 notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some
 	@AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) scripts/execute.py $(ARGS)

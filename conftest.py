@@ -6,14 +6,27 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from nbformat.v4 import new_code_cell
 from solutions import solutions
 
-from workshop import ROOT, emulator, runner
+from workshop import ROOT, deployment, emulator, models, runner
+from workshop.lab import Lab, connect
 
-ORDER = ("tests/unit", "tests/fuzz", "tests/templates", "tests/package", "tests/e2e", "tests/browser", "tests", "notebooks")
+ORDER = (
+    "tests/unit",
+    "tests/fuzz",
+    "tests/templates",
+    "tests/package",
+    "tests/e2e",
+    "tests/browser",
+    "tests",
+    "notebooks",
+)
+# Servers of the tests' own listen here, on any port; 127.0.0.1 and the rest of 127.0.0.0/8 stay refused.
+SERVERS = "127.0.0.2"
 _emulators: list[emulator.Emulator] = []
 
 
@@ -88,3 +101,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def emulator_url(pytestconfig: pytest.Config) -> Iterator[str]:
     """The endpoint of the tests' own emulator; AWS_ENDPOINT_URL names it too, so `workshop.lab.connect()` finds it."""
     yield shared_emulator(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def deployed(emulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A lab whose function is built, deployed, granted its store and given the practice model: one for all tests."""
+    lab = connect("local", "us-east-1", "e2e-tests")
+    files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
+    allowed = f"{urlsplit(emulator_url).netloc},{SERVERS}"
+    deployment.deploy(lab, files, AllowedPrivateHosts=allowed, AccessLogs="true", AlarmEmail="nobody@example.com")
+    return lab

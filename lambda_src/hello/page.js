@@ -297,7 +297,9 @@
     $("start").textContent = cold ? "cold start" : "warm";
     $("start-text").textContent = cold === null ? "" : cold
       ? "Lambda started an environment and loaded the model first."
-      : "The model was in memory already.";
+      : timings.load > 0
+        ? "The environment was there already; it loaded the model first."
+        : "The model was in memory already.";
     const parts = Object.keys(STAGES).map((stage) => [stage, Number(timings[stage]) || 0]);
     parts[0][1] = Math.max(0, total - parts.reduce((sum, [, ms]) => sum + ms, 0));
     const seen = parts.filter(([, ms]) => ms > 0);

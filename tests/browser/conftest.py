@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from gateway import ROOT, load, serve
 from labpage import NOTEBOOKS, SETTINGS, Lab
+from webpage import sources
 
 from workshop.emulator import Emulator, free_port
 
@@ -74,7 +75,7 @@ def practice_model():
     files = store.ModelStore(
         "here", "models/practice", "resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt"
     )
-    return files.load(get_object=lambda _bucket, key, _deadline: (folder / Path(key).name).read_bytes())
+    return files.load(get_object=lambda key: (folder / Path(key).name).read_bytes())
 
 
 @pytest.fixture
@@ -98,6 +99,37 @@ def page_url(practice_model, pictures, received, monkeypatch) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture
+def open_page(chromium, page_url):
+    """Open the page with given settings of the browser; afterwards nothing may have been logged or thrown."""
+    contexts, complaints = [], []
+
+    def opened(address=page_url, **settings):
+        context = chromium.new_context(
+            **{"reduced_motion": "reduce", "viewport": {"width": 1200, "height": 900}} | settings
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda problem: complaints.append(str(problem)))
+        page.on("console", lambda line: complaints.append(line.text) if is_complaint(line.text) else None)
+        page.goto(address)
+        return page
+
+    def is_complaint(text):  # the browser itself logs each answer that is an error and each picture it cannot load
+        return not text.startswith("Failed to load resource")
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
 @pytest.fixture(scope="session")
 def pictures() -> Iterator[str]:
     """A host of pictures: the samples' folder over HTTP."""
@@ -117,34 +149,23 @@ def pictures() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def page_sources() -> str:
-    """One SHA-256 over all that decides how the page looks, the model's answers among it."""
-    folder = ROOT / "lambda_src" / "hello"
-    digest = hashlib.sha256()
-    for file in [
-        *sorted(folder.glob("page.*")),
-        *sorted(folder.glob("samples/*")),
-        ROOT / "models/practice/SHA256SUMS",
-    ]:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+def screenshots() -> Iterator[Callable[[str], Path]]:
+    """Where a screenshot goes, by its name: into `runs/screenshots`, or the folder that SCREENSHOTS names.
 
-
-@pytest.fixture(scope="session")
-def screenshots(page_sources) -> Iterator[Callable[[str], Path]]:
-    """Where a screenshot goes, by its name: into `runs/screenshots`, or the folder that SCREENSHOTS names."""
+    There, beside the pictures, it is noted of which sources they are.
+    """
     chosen = os.environ.get("SCREENSHOTS")
     folder = ROOT / (chosen or "runs/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     taken = set()
 
     def path(name: str) -> Path:
-        taken.add(name)
+        taken.add(name.partition("-")[0])
         return folder / f"{name}.png"
 
     yield path
-    if chosen and any(name.startswith("page") for name in taken):
-        (folder / "page.sha256").write_text(page_sources + "\n")
+    for kind in taken if chosen else ():
+        (folder / f"{kind}.sha256").write_text(sources(kind) + "\n")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from labpage import NOTEBOOKS, check, menu, run_all, take, wait_until_done
 from playwright.sync_api import Locator, Page
 
 
-def test_opens_on_the_first_notebook_with_nothing_to_choose(opened, lab, screenshots):
+def test_screenshot_of_the_first_notebook_with_nothing_to_choose(opened, lab, screenshots):
     page, panel = opened(lab.url)
     assert page.locator(".jp-mod-current [role=tab]:visible, .lm-TabBar-tab.jp-mod-current").first.is_visible()
     assert panel.locator("h1").first.inner_text().startswith("Start here")

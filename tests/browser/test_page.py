@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from gateway import ROOT, load
+from webpage import PHONE, assert_accessible, best, give, problem
 
 from workshop.samples import SAMPLES, sample_path
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 ANSWER = {
     "predictions": [
         {"class": "n03445777 golf ball", "probability": 0.9712},
@@ -25,71 +25,10 @@ ANSWER = {
 }
 
 
-@pytest.fixture
-def open_page(chromium, page_url):
-    """Open the page with given settings of the browser; afterwards nothing may have been logged or thrown."""
-    contexts, complaints = [], []
-
-    def opened(address=page_url, **settings):
-        context = chromium.new_context(
-            **{"reduced_motion": "reduce", "viewport": {"width": 1200, "height": 900}} | settings
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda problem: complaints.append(str(problem)))
-        page.on("console", lambda line: complaints.append(line.text) if is_complaint(line.text) else None)
-        page.goto(address)
-        return page
-
-    def is_complaint(text):  # the browser itself logs each answer that is an error and each picture it cannot load
-        return not text.startswith("Failed to load resource")
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not complaints
-
-
-@pytest.fixture
-def page(open_page):
-    return open_page()
-
-
 def answer_with(page, body, status=200, content_type="application/json"):
     """Answer the page's requests for predictions from here on."""
     text = body if isinstance(body, str) else json.dumps(body)
     page.route("**/predict?*", lambda route: route.fulfill(status=status, body=text, content_type=content_type))
-
-
-def best(page) -> str:
-    """Wait for an answer; the first class's name."""
-    page.locator("#result").wait_for()
-    return page.locator("#bars .name").first.text_content()
-
-
-def problem(page) -> str:
-    """Wait for an error; its title and text."""
-    page.locator("#problem").wait_for()
-    assert not page.locator("#result").is_visible()
-    return page.locator("#problem").inner_text()
-
-
-def give(page, event: str, carrier: str, *, file: tuple[str, str, bytes] | None = None, text: str = "") -> None:
-    """Drop or paste onto the page: a file (name, type, bytes) or a text."""
-    name, media_type, data = file or ("", "", b"")
-    page.evaluate(
-        """([event, carrier, name, type, data, text]) => {
-            const transfer = new DataTransfer();
-            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-            if (name) transfer.items.add(new File([bytes], name, { type }));
-            if (text) transfer.setData("text/plain", text);
-            const Kind = event === "drop" ? DragEvent : ClipboardEvent;
-            const made = new Kind(event, { [carrier]: transfer, bubbles: true, cancelable: true });
-            document.querySelector("main").dispatchEvent(made);
-        }""",
-        [event, carrier, name, media_type, base64.b64encode(data).decode(), text],
-    )
 
 
 def noise(height: int, width: int, suffix: str) -> bytes:
@@ -224,6 +163,22 @@ def test_cold_start_is_told(page, cold, badge):
     start = page.locator("#start")
     assert (start.inner_text() if start.is_visible() else None) == badge
     assert ("cold start" in page.locator("#status").text_content()) == bool(cold)
+
+
+@pytest.mark.parametrize(
+    ("cold", "load", "words"),
+    [
+        (True, 210, "Lambda started an environment and loaded the model first."),
+        (False, 210, "The environment was there already; it loaded the model first."),
+        (False, None, "The model was in memory already."),
+    ],
+)
+def test_what_the_model_s_loading_had_to_do_with_it(page, cold, load, words):
+    timings = ANSWER["timings_ms"] | ({"load": load} if load else {})
+    answer_with(page, ANSWER | {"cold_start": cold, "timings_ms": timings})
+    page.locator("[data-name=golf_ball]").click()
+    best(page)
+    assert page.locator("#start-text").inner_text() == words
 
 
 def test_probabilities_are_bars_and_numbers(page):
@@ -479,15 +434,12 @@ STATES = {
     "result": ANSWER | {"cold_start": True},
     "problem": {"error": {"code": "throttled", "message": "wait"}},
 }
-AXE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", ["desktop", "phone"])
 def test_accessible_by_axe(open_page, device, scheme, state):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = open_page(color_scheme=scheme, bypass_csp=True, **(PHONE if device == "phone" else {}))
     if state != "empty":
         answer_with(page, STATES[state], 200 if state == "result" else 429)
@@ -495,8 +447,7 @@ def test_accessible_by_axe(open_page, device, scheme, state):
         page.locator(f"#{state}").wait_for()
         for details in page.locator("details:visible").all():
             details.locator("summary").click()
-    found = Axe().run(page, options={"runOnly": AXE})
-    assert found.violations_count == 0, found.generate_report()
+    assert_accessible(page)
 
 
 def test_dark_and_light_differ(open_page):
@@ -569,8 +520,3 @@ def test_screenshot(open_page, screenshots, name, settings):
     path = screenshots(name)
     page.screenshot(path=path, full_page=True, scale="css")
     assert cv2.imread(str(path)).std() > 5  # something is on it
-
-
-def test_committed_screenshots_are_of_this_page(page_sources):
-    recorded = ROOT / "docs" / "screenshots" / "page.sha256"
-    assert recorded.read_text().strip() == page_sources, "the page has changed since: make screenshots"

@@ -76,6 +76,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 def score(images: Sequence[Image], results: str, top: int) -> dict[str, Any]:
     """Score a batch and write its part, unless it is there. Returns how many images it was and whether it was there."""
     images = [image for image in images if not _is_folder(image.key)]
+    _decoder.start()  # forked, at the first batch, before there are threads
     model = _loaded_model()
     key = part_key(results, model.precision, model.sha256, top, images)
     if not images or _exists(key):

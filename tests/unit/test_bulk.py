@@ -53,6 +53,9 @@ def etag(body):
 
 
 class Decoder:
+    def start(self):
+        pass
+
     def prepare(self, data, _seconds):
         if data.startswith(b"broken"):
             raise error("image_broken", "it is damaged")

@@ -43,8 +43,14 @@ def main() -> None:
         killed = timed(lab, "killed", files, KILLED_AT)
     finally:
         bulk.switch(lab, on=False)
-    result = {"machine": {"cpu": cpu(), "cores": os.cpu_count()}, "date": time.strftime("%Y-%m-%d", time.gmtime()),
-              "images": len(files), "workers_at_once": WORKERS, "undisturbed": plain, "workers_killed": killed}
+    result = {
+        "machine": {"cpu": cpu(), "cores": os.cpu_count()},
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "images": len(files),
+        "workers_at_once": WORKERS,
+        "undisturbed": plain,
+        "workers_killed": killed,
+    }
     (ROOT / "benchmarks" / "bulk.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
@@ -65,8 +71,12 @@ def timed(lab, job: str, files: dict[str, bytes], killed_at: tuple[float, ...] =
     keys = sorted(line["key"] for line in results + failures)
     if keys != sorted(f"images/{job}/{name}" for name in files):
         raise AssertionError("not exactly one line for each image")
-    return counts | {"seconds": round(seconds, 1), "images_per_second": round(len(files) / seconds, 1),
-                     "workers_killed": killed, "executions": executions}
+    return counts | {
+        "seconds": round(seconds, 1),
+        "images_per_second": round(len(files) / seconds, 1),
+        "workers_killed": killed,
+        "executions": executions,
+    }
 
 
 if __name__ == "__main__":

@@ -125,14 +125,7 @@ def prepare(data: Path | None) -> None:
     for package in sorted({variant.package for variant in VARIANTS.values()} - {"artifact"} | {"convert"}):
         install(package)
     compileall.compile_dir(BENCHMARKS / "peers", quiet=2)
-    made_from = "".join(
-        file.read_text() for file in (models.PRACTICE / models.MANIFEST, BENCHMARKS / "peers" / "convert.py")
-    )
-    stamp = WORK / "store" / "made-from.txt"
-    found = stamp.read_text() if stamp.exists() else ""
-    if found != made_from + "int8" and (found != made_from or data):
-        fill_store(data)
-        stamp.write_text(made_from + ("int8" if data else ""))
+    fill_store(data)
 
 
 def install(package: str) -> None:
@@ -150,19 +143,34 @@ def install(package: str) -> None:
 
 def fill_store(data: Path | None) -> None:
     """The practice model as the lab stores it, and the same weights as ONNX; int8 by ONNX Runtime given data."""
-    print("converting the model", flush=True)
     shutil.rmtree(WORK / "store", ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=WORK) as folder:
-        fetched = models.fetch("practice", Path(folder))
-        shutil.copytree(fetched.folder, STORE)
-        arguments = [str(STORE), str(STORE)]
-        if data:
-            arguments.append(str(Path(folder) / "calibration.npy"))
-            np.save(arguments[-1], np.concatenate([pixels(file) for file, _ in pictures(data / "train", CALIBRATION)]))
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{WORK / 'convert'}:{BENCHMARKS}"}
-        subprocess.run([sys.executable, "-m", "peers.convert", *arguments], env=environment, check=True)
+        shutil.copytree(models.fetch("practice", Path(folder)).folder, STORE)
+    for file in converted(data).glob("*.onnx"):
+        shutil.copy(file, STORE)
     files = [file for file in sorted(STORE.iterdir()) if file.name != models.MANIFEST]
     (STORE / models.MANIFEST).write_text("".join(f"{models.sha256(file)}  {file.name}\n" for file in files))
+
+
+def converted(data: Path | None) -> Path:
+    """The folder of the ONNX files, made where they are missing or out of date."""
+    folder = WORK / "onnx"
+    stamp = folder / "made-from.txt"
+    found = stamp.read_text() if stamp.exists() else ""
+    sources = models.sha256(STORE / models.PARAMS) + models.sha256(BENCHMARKS / "peers" / "convert.py")
+    if found == f"{sources} int8" or (found == sources and not data):
+        return folder
+    print("converting the model", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    arguments = [str(STORE), str(folder)]
+    if data:
+        arguments.append(str(folder / "calibration.npy"))
+        np.save(arguments[-1], np.concatenate([pixels(file) for file, _ in pictures(data / "train", CALIBRATION)]))
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{WORK / 'convert'}:{BENCHMARKS}"}
+    subprocess.run([sys.executable, "-m", "peers.convert", *arguments], env=environment, check=True)
+    stamp.write_text(sources + (" int8" if data else ""))
+    return folder
 
 
 def pictures(folder: Path, most: int | None = None) -> list[tuple[Path, str]]:

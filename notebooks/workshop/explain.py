@@ -169,7 +169,7 @@ def _from(symbol: mx.sym.Symbol, output: str) -> mx.sym.Symbol:
     graph["arg_nodes"] = [number for number, node in enumerate(graph["nodes"]) if node["op"] == "null"]
     for node in graph["nodes"]:
         if node["op"] == "BatchNorm":  # else its gradient is that of training, even outside of it
-            node["attrs"]["use_global_stats"] = "True"
+            node.setdefault("attrs", {})["use_global_stats"] = "True"
     return mx.sym.load_json(json.dumps(graph))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import floor
 
 BENCHMARKS = Path(__file__).resolve().parent
-RESULTS, README = BENCHMARKS / "results.json", BENCHMARKS / "README.md"
+RESULTS, BULK, README = BENCHMARKS / "results.json", BENCHMARKS / "bulk.json", BENCHMARKS / "README.md"
 BEGIN, END = "<!-- results: made by report.py, not by hand -->\n", "<!-- end of the results -->\n"
 
 OURS, OURS_INT8 = "This function, float32", "This function, int8"
@@ -105,6 +105,11 @@ def page(results: dict) -> str:
         if part in results:
             parts.append(write(results[part], results))
     return "".join(parts)
+
+
+def tables() -> str:
+    """What stands between README.md's marks, from the result files."""
+    return page(json.loads(RESULTS.read_text())) + bulk(json.loads(BULK.read_text()))
 
 
 def _machine(machine: dict) -> str:
@@ -262,6 +267,20 @@ def _lab(found: dict, _results: dict) -> str:
     )
 
 
+def bulk(found: dict) -> str:
+    """The table of bulk.json, which benchmarks/bulk_run.py writes."""
+    names = {"undisturbed": "undisturbed", "workers_killed": "all workers killed at 25, 50 and 75 %"}
+    head = ("run", "seconds", "images per second", "workers killed", "not scored", "without exactly one line")
+    keys = ("seconds", "images_per_second", "workers_killed", "failed", "missing")
+    rows = [(title, *(found[name][key] for key in keys)) for name, title in names.items()]
+    return (
+        "## Bulk scoring\n\n"
+        f"{found['undisturbed']['images']:,} images, two of which cannot be scored, through the state machine on the "
+        f"emulator (`python benchmarks/bulk_run.py`), {found['workers_at_once']} workers at once, one image a batch: "
+        "the emulator knows no `ItemBatcher`, on AWS a batch is 50.\n\n" + table(head, rows)
+    )
+
+
 SECTIONS = {
     "floor": _floor, "same": _same, "cold": _cold, "warm": _warm, "large": _large, "isa": _isa, "accuracy": _accuracy,
     "package": _package, "sizes": _sizes, "threads": _threads, "memory": _memory, "lab": _lab,
@@ -312,7 +331,7 @@ def write() -> None:
     results = json.loads(RESULTS.read_text())
     if "cold" in results:
         draw(results["cold"]["whole machine"], BENCHMARKS / "cold.png")
-    README.write_text(merged(README.read_text(), page(results)))
+    README.write_text(merged(README.read_text(), tables()))
 
 
 if __name__ == "__main__":

@@ -114,4 +114,4 @@ def test_a_goal_is_met_or_not():
 
 def test_readmes_tables_are_the_results():
     readme = report.README.read_text()
-    assert readme == report.merged(readme, report.page(json.loads(report.RESULTS.read_text())))
+    assert readme == report.merged(readme, report.tables())

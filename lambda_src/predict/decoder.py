@@ -2,8 +2,8 @@
 
 Image decoders are C code that reads whatever it is sent. In a child process a picture that takes forever can be given
 up in time for an answer, one that wants too much memory meets a limit of ours before it meets Lambda's, and one that
-crashes the decoder takes neither the model nor the request with it. The child is forked for the first picture, before
-the model is loaded, and reused; bytes go in and bytes come out, nothing is unpickled.
+crashes the decoder takes neither the model nor the request with it. The child is forked before the model is loaded and
+before there are threads, and reused; it alone imports Pillow. Bytes go in and bytes come out, nothing is unpickled.
 """
 
 import contextlib

@@ -27,7 +27,7 @@ def deploy(lab: Lab, files: ModelFiles, **parameters: str) -> None:
     stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", project | defaults | parameters,
                   lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
     grant(lab)
-    for file in (files.symbol, files.params, files.synset, files.manifest):
+    for file in files:
         lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/{files.name}/{file.name}")
 
 

@@ -74,6 +74,17 @@ def test_its_results_reach_what_is_asked_of_it(results):
     assert results["top1_before_float16"] - results["top1"] < 0.001
 
 
+def test_its_int8_results_reach_what_is_asked_of_them_and_the_card_quotes_them(results):
+    card = (FOLDER / "README.md").read_text()
+    assert len(results["int8"]["by_instructions"]) == 3
+    for found in results["int8"]["by_instructions"].values():
+        assert abs(found["top1"] - results["top1"]) <= 0.005 and found["agreement"] >= 0.985
+        row = f"| {found['right']:,} ({found['top1']:.2%}) | {found['agreement']:.2%} | {found['largest_shift']:.3f} |"
+        assert row in card
+    between = results["int8"]["between_instructions"]
+    assert f"{between['agreement']:.2%} of the pictures" in card and f"up to {between['largest_shift']:.3f}" in card
+
+
 def test_its_card_quotes_the_results(results):
     card = (FOLDER / "README.md").read_text()
     assert f"{results['top1']:.2%}" in card and f"{results['expected_calibration_error']:.3f}" in card

@@ -101,13 +101,15 @@ def test_an_int8_symbol_is_made_from_a_folder_of_pictures_and_fetched_with_the_r
 
 
 def test_another_models_int8_symbol_does_not_outlive_a_fetch(tmp_path, tiny):
-    """The user's folder loses its int8 symbol: the next fetch does not keep the old one."""
+    """Neither one that the model no longer has, nor one that an interrupted fetch left behind."""
     quantization.add_int8(tiny, imagenette.generate(tmp_path / "pictures", train=1, val=0), count=2)
     models.fetch(tiny, tmp_path / "store", progress=False)
-    (tiny / models.INT8_SYMBOL).unlink()
+    left = tmp_path / "store" / ".tiny.part" / models.INT8_SYMBOL
+    left.parent.mkdir()
+    (tiny / models.INT8_SYMBOL).rename(left)
     models.write_manifest(tiny)
     files = models.fetch(tiny, tmp_path / "store", progress=False)
-    assert not (files.folder / models.INT8_SYMBOL).exists() and models.INT8_SYMBOL not in files.sums
+    assert models.INT8_SYMBOL not in files.sums and not (files.folder / models.INT8_SYMBOL).exists()
 
 
 def test_pictures_are_spread_over_the_classes(tmp_path):

@@ -232,10 +232,13 @@ def _run(connection: Any, model: Path) -> None:
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
         "OMP_NUM_THREADS": "1",  # that memory comes with one core, and waiting threads would take from other programs
     }
-    import lambda_function
     import model_store
 
     model_store.get_from_s3 = lambda bucket, seconds: lambda key: (model / key.rpartition("/")[2]).read_bytes()
+    import decoder
+    import entry  # as Lambda does: it begins to load the model
+    import lambda_function
+
     outside, printed = _Outside(), _Printed()
     lambda_function.logger.registered_handler.stream = printed
     with contextlib.redirect_stdout(printed):
@@ -244,13 +247,13 @@ def _run(connection: Any, model: Path) -> None:
                 connection.send(
                     {
                         "resident": resident("self"),
-                        "decoder_resident": resident(lambda_function._decoder.pid or 0),
+                        "decoder_resident": resident(decoder.SHARED.pid or 0),
                         "threads": threading.active_count(),
                         "files": len(list(Path("/proc/self/fd").iterdir())),
                     }
                 )
                 continue
             event, seconds = task
-            response = lambda_function.lambda_handler(event, _Context(seconds))
+            response = entry.lambda_handler(event, _Context(seconds))
             faults, outside.faults = outside.faults, []
             connection.send((response, printed.take(), faults))

@@ -226,7 +226,40 @@ def test_the_linter_finds_nothing():
     assert found.returncode == 0, found.stdout
 
 
-def test_ci_runs_what_make_test_runs():
-    script = ROOT / ".ci" / "run"
-    assert os.access(script, os.X_OK)
-    assert "make test" in script.read_text()
+@pytest.mark.parametrize("has_browser", [True, False])
+def test_ci_runs_all_tests_with_a_browser(tmp_path, has_browser):
+    """With stand-ins for the programs that it calls: what it would do as root of an empty machine."""
+    for name in ("env", "bash", "dirname"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    stand_ins = {"id": "echo 0", "apt-get": 'echo "apt-get $*"', "make": 'echo "make $* CI=$CI"'}
+    if has_browser:
+        stand_ins["chromium"] = "exit 9"
+    for name, line in stand_ins.items():
+        (tmp_path / name).write_text(f"#!{shutil.which('bash')}\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": str(tmp_path)}
+    done = subprocess.run([ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["make test CI=true"]
+    installed = ["apt-get update", "apt-get install -y --no-install-recommends chromium"]
+    assert done.stderr.splitlines() == ([] if has_browser else installed)
+
+
+def test_without_a_browser_its_tests_are_skipped_and_fail_in_ci(tmp_path):
+    for name in ("bash", "sh", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "tests/browser/test_page.py",
+        "-k",
+        "empty_address",
+    ]
+    for ci, outcome in (({}, "1 skipped"), ({"CI": "true"}, "1 error")):
+        environment = {name: value for name, value in os.environ.items() if name != "CI"} | ci
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment | {"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+        )
+        assert outcome in done.stdout and "apt-get install chromium" in done.stdout, done.stdout

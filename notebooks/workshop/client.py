@@ -87,10 +87,11 @@ class Trace:
         return {"way": self.seconds * 1000 - inside, **stages, "rest": inside - sum(stages.values())}
 
 
-def traced(lab: Lab, picture_url: str, count: int) -> list[Trace]:
+def traced(lab: Lab, picture_url: str, count: int, wait: float = 60.0) -> list[Trace]:
     """Ask for one picture `count` times, one request after the other, and find the log line of each.
 
-    Raises requests.HTTPError, in the endpoint's own words, when refused, and TimeoutError when a line does not come.
+    Raises requests.HTTPError, in the endpoint's own words, when refused, and TimeoutError when the lines are not there
+    after `wait` s.
     """
     url, since, asked = predict_url(lab), time.time() - 1, []
     for _ in range(count):
@@ -98,11 +99,13 @@ def traced(lab: Lab, picture_url: str, count: int) -> list[Trace]:
         answer = requests.get(url, params={"url": picture_url}, timeout=60)
         asked.append((time.perf_counter() - begin, _checked(answer).json()))
     # A line and its answer tell the same stages, to the tenth of a millisecond.
-    lines = {_stages(line["ms"]): line for line in request_log(lab, since, count)}
-    try:
-        return [Trace(seconds, answer, lines[_stages(answer["timings_ms"])]) for seconds, answer in asked]
-    except KeyError as missing:
-        raise TimeoutError(f"no log line of a request with the stages {missing}") from None
+    stages = [_stages(answer["timings_ms"]) for _, answer in asked]
+
+    def ours(messages: list[str]) -> list[dict]:
+        return [line for line in _requests(messages) if _stages(line["ms"]) in stages]
+
+    lines = {_stages(line["ms"]): line for line in _logged(lab, since, wait, ours, count)}
+    return [Trace(seconds, answer, lines[own]) for (seconds, answer), own in zip(asked, stages, strict=True)]
 
 
 def _stages(timings: dict[str, float]) -> tuple[tuple[str, float], ...]:
@@ -118,13 +121,12 @@ def force_cold_start(lab: Lab) -> None:
     functions.get_waiter("function_updated_v2").wait(FunctionName=name)
 
 
-def request_log(lab: Lab, since: float, count: int = 1, wait: float = 60.0) -> list[dict]:
+def request_log(lab: Lab, since: float, wait: float = 60.0) -> list[dict]:
     """The function's own log lines, one JSON object per request answered since `since` (Unix time, s), oldest first.
 
-    CloudWatch takes some seconds to show a line: asks again until there are `count`, for `wait` s at most. Raises
-    TimeoutError when they are not there by then.
+    CloudWatch takes some seconds to show a line: asks again until there is one. Raises TimeoutError after `wait` s.
     """
-    return _logged(lab, since, wait, _requests, count)
+    return _logged(lab, since, wait, _requests, 1)
 
 
 def billed_ms(lab: Lab, since: float, count: int, wait: float = 60.0) -> tuple[list[int], list[int]]:

@@ -82,7 +82,7 @@ def test_its_int8_results_reach_what_is_asked_of_them_and_the_card_quotes_them(r
         row = f"| {found['right']:,} ({found['top1']:.2%}) | {found['agreement']:.2%} | {found['largest_shift']:.3f} |"
         assert row in card
     between = results["int8"]["between_instructions"]
-    assert f"{between['agreement']:.2%} of the pictures" in card and f"up to {between['largest_shift']:.3f}" in card
+    assert f"{between['agreement']:.2%} of the\npictures" in card and f"up to {between['largest_shift']:.3f}" in card
 
 
 def test_its_card_quotes_the_results(results):

@@ -379,9 +379,9 @@ class Bench:
     def warm(self) -> dict:
         """The whole handler on a small and a large picture, and the network alone, on one thread and on two."""
         commands = {
-            "500 x 375": {"event": event_file(SMALL), "times": 15},
-            "4000 x 3000": {"event": event_file(LARGE), "times": 3},
-            "network": {"network": 10},
+            "500 x 375": {"event": event_file(SMALL), "times": 25},
+            "4000 x 3000": {"event": event_file(LARGE), "times": 4},
+            "network": {"network": 15},
         }
         return {str(threads): self._in_turn(self.names, commands, threads) for threads in (1, 2)}
 
@@ -537,7 +537,7 @@ PARTS = (*TIMED, *COUNTED, *NEED_PICTURES, "lab")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all but lab")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--requests", type=int, default=10_000, help="of `memory`")
     parser.add_argument("--data", type=Path, default=os.environ.get("BENCH_DATA"), help="Imagenette; also BENCH_DATA")
     parser.add_argument("--most", type=int, help="so many pictures for `accuracy`, drawn at random; default: all")

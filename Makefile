@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy scale test fuzz browser screenshots notebooks lab endpoint bench emulator down clean lock
+.PHONY: help setup deploy scale test fuzz browser screenshots notebooks lab endpoint bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ endpoint: setup ## print the URL of the deployed endpoint, alone
 
 bench: setup ## measure, side by side with peers; results go to benchmarks/
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/serving.py $(ARGS)
+
+soak: setup ## ten minutes of good and bad requests while workers are killed; results go to benchmarks/
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/soak.py $(ARGS)
 
 emulator: setup ## start the emulator alone
 	@$(RUN) workshop.emulator start --port $(PORT)

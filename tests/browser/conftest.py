@@ -218,7 +218,9 @@ def opened(chromium, lab):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(120_000)
-        page.goto(path if "://" in path else lab.url.replace("/lab", f"/lab/tree/{path}", 1))
+        # In a workspace of its own: Jupyter would start a kernel for each notebook that was open before.
+        own = f"/lab/workspaces/{Path(path).stem}/tree/{path}"
+        page.goto(path if "://" in path else lab.url.replace("/lab", own, 1))
         panel = page.locator(".jp-NotebookPanel:visible")
         panel.locator(".jp-CodeCell").first.wait_for()
         panel.locator(".jp-KernelName").filter(has_text="Python 3 (ipykernel)").wait_for()

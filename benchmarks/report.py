@@ -104,7 +104,9 @@ def page(results: dict) -> str:
     for part, write in SECTIONS.items():
         if part in results:
             parts.append(write(results[part], results))
-    return "".join(parts)
+    rows = [(part, one["date"], one["load_before"], one["seconds"]) for part, one in results["runs"].items()]
+    head = ("part", "day", "load of the machine before", "seconds")
+    return "".join(parts) + "## When it was measured\n\nEach part is one run.\n\n" + table(head, rows)
 
 
 def tables() -> str:

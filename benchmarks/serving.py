@@ -322,11 +322,15 @@ class Bench:
             batch = np.concatenate(prepared).astype(np.float32)
             file.write(batch.tobytes())
             file.flush()
+            runs = {name: (name, {}) for name in [OURS, *self.names] if name != PER_REQUEST}
+            runs |= {
+                f"{name}, {level}": (name, {"DNNL_MAX_CPU_ISA": level}) for name in self.ours for level in LEVELS[1:]
+            }
             found = {}
-            for name in dict.fromkeys([OURS, *(name for name in self.names if name != PER_REQUEST)]):
-                with Child(name, self.endpoint) as child:
+            for title, (name, more) in runs.items():
+                with Child(name, self.endpoint, more=more) as child:
                     child.ask(event=event_file(SMALL), times=1)
-                    found[name] = np.array(child.ask(probabilities=file.name)["probabilities"])
+                    found[title] = np.array(child.ask(probabilities=file.name)["probabilities"])
         result = {}
         for name, probabilities in found.items():
             difference = float(np.abs(probabilities - found[OURS]).max())
@@ -458,8 +462,8 @@ class Bench:
                 place.write_text(json.dumps(event(file.read_bytes())))
             # The other float32 networks are this one to the last digits: part `same`.
             runs = {name: (name, {}) for name in self.names if name in (*self.ours, report.ORT, report.ORT_INT8)}
-            for name in self.ours:
-                runs |= {f"{name}, {level}": (name, {"DNNL_MAX_CPU_ISA": level}) for level in LEVELS[1:]}
+            if OURS_INT8 in self.names:
+                runs |= {f"{OURS_INT8}, {level}": (OURS_INT8, {"DNNL_MAX_CPU_ISA": level}) for level in LEVELS[1:]}
             for title, (name, more) in runs.items():
                 with Child(name, self.endpoint, more=more) as child:
                     found = [json.loads(child.ask(event=str(place), times=1)["answer"]["body"]) for place in events]

@@ -26,7 +26,7 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 # The stages of a cold start, of each the longest call. One may lie within another, or beside it. A function that is
-# gone is not traced: tests/unit/test_benchmarks.py holds our names to the code. (): what the function returns is traced.
+# gone is not traced: tests/unit/test_benchmarks.py holds our names to the code. With (): what the function returns.
 STAGES = {
     "transfer": ["model_store:get_from_s3()", "peers.common:download"],
     "libraries": ["predictor:load_library"],

@@ -4,6 +4,7 @@ python benchmarks/report.py       writes the part of README.md between its two m
 """
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -302,6 +303,7 @@ def draw(found: dict, file: Path) -> None:
     """Draw the stages of every variant's cold start."""
     import matplotlib.pyplot as plt
 
+    sys.path.insert(0, str(BENCHMARKS.parent / "notebooks"))
     from workshop import plots
 
     plots.use_style()

@@ -269,21 +269,22 @@ def draw(outcomes: list[Outcome], kills: list, memory: dict, file: Path) -> None
     from workshop import plots
 
     plots.use_style()
-    figure, (above, below) = plt.subplots(2, 1, figsize=(10, 6.5), sharex=True, layout="constrained")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(10, 7), sharex=True, layout="constrained")
     width = 10.0
     edges = np.arange(0, max(one.at for one in outcomes) + width, width)
-    right_good = [one.at for one in outcomes if one.right and one.case.wnid]
-    right_bad = [one.at for one in outcomes if one.right and not one.case.wnid]
-    again = [one.at for one in outcomes if len(one.tries) > 1]
+    parts = {
+        "good ones, the right class": (plots.BLUE, [one.at for one in outcomes if one.right and one.case.wnid]),
+        "bad ones, the right error": (plots.ORANGE, [one.at for one in outcomes if one.right and not one.case.wnid]),
+        "answered wrongly": (plots.RED, [one.at for one in outcomes if not one.right]),
+    }
     bottom = np.zeros(len(edges) - 1)
-    for at, colour, label in ((right_good, plots.BLUE, "good ones, right class"),
-                              (right_bad, plots.ORANGE, "bad ones, right error")):  # fmt: skip
+    for label, (colour, at) in parts.items():
         heights = np.histogram(at, edges)[0] / width
-        above.bar(edges[:-1], heights, width * 0.9, bottom, align="edge", color=colour, label=label)
+        above.bar(edges[:-1], heights, width * 0.9, bottom, align="edge", color=colour)
+        above.plot([], [], "s", color=colour, label=f"{label}: {len(at)}")
         bottom += heights
-    above.plot(edges[:-1] + width / 2, np.histogram(again, edges)[0] / width, color=plots.RED, label="asked again")
     above.set(ylabel="requests per second")
-    above.legend(ncols=3, loc="lower right")
+    above.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     colours = {"emulator": plots.RED, "worker": plots.BLUE, "decoder": plots.ORANGE}
     for kind, points in memory.values():
         below.plot(*np.array(points).T, color=colours[kind], linewidth=1.2)
@@ -291,11 +292,11 @@ def draw(outcomes: list[Outcome], kills: list, memory: dict, file: Path) -> None
         below.plot([], [], color=colour, label=f"each {kind}" if kind != "emulator" else "the emulator")
     for at, kind, pid in kills:
         if pid in memory:
-            below.plot(at, memory[pid][1][-1][1], "x", color=colours[kind], markersize=6)
+            below.plot(at, memory[pid][1][-1][1], "x", color=colours[kind], markersize=7, markeredgewidth=2)
+    below.plot([], [], "x", color="black", markeredgewidth=2, label="killed")
     below.set(xlabel="seconds", ylabel="resident memory (MB)", ylim=(0, None))
-    below.legend(ncols=3, title="a cross: killed")
-    figure.suptitle("Workers are killed at random; every request gets its answer, and memory does not grow")
-    figure.savefig(file, dpi=120)
+    below.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+    figure.savefig(file, dpi=110)
 
 
 def main() -> int:
@@ -324,6 +325,7 @@ def main() -> int:
         cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
         machine = {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()}
         dated = {"machine": machine, "date": time.strftime("%Y-%m-%d", time.gmtime())}
+        dated["load_average_at_the_end"] = round(os.getloadavg()[1], 1)
         (out / "soak.json").write_text(json.dumps(dated | result, indent=1) + "\n")
         draw(outcomes, kills, memory, out / "soak.png")
     return 1 if result["wrong_in_the_end"] else 0

@@ -57,6 +57,11 @@ def goals(results: dict) -> list[tuple[str, float, str, bool]]:
             for ours in (OURS, OURS_INT8):
                 if peer in cold and ours in cold and not (ours == OURS and peer == ORT_INT8):
                     at_most(f"cold start, {ours[15:]}: of {peer}'s", cold[ours]["median"] / cold[peer]["median"], goal)
+        single = results["cold"].get("one core", {})
+        for ours, peer in ((OURS, ORT), (OURS_INT8, ORT_INT8)):
+            if {ours, peer} <= single.keys():
+                value = single[ours]["median"] / single[peer]["median"]
+                at_most(f"cold start on one core, {ours[15:]}: of {peer}'s", value, 1)
         if MODULE in cold:
             for ours in [name for name in (OURS, OURS_INT8) if name in cold]:
                 at_most(

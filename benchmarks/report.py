@@ -12,6 +12,7 @@ import floor
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS, BULK, README = BENCHMARKS / "results.json", BENCHMARKS / "bulk.json", BENCHMARKS / "README.md"
+MODEL = BENCHMARKS.parent / "models" / "practice" / "results.json"
 BEGIN, END = "<!-- results: made by report.py, not by hand -->\n", "<!-- end of the results -->\n"
 
 OURS, OURS_INT8 = "This function, float32", "This function, int8"
@@ -117,7 +118,18 @@ def page(results: dict) -> str:
 
 def tables() -> str:
     """What stands between README.md's marks, from the result files."""
-    return page(json.loads(RESULTS.read_text())) + bulk(json.loads(BULK.read_text()))
+    results = json.loads(RESULTS.read_text())
+    results.setdefault("accuracy", accuracy_of_the_model(json.loads(MODEL.read_text())))
+    return page(results) + bulk(json.loads(BULK.read_text()))
+
+
+def accuracy_of_the_model(found: dict) -> dict:
+    """What models/practice/results.json says of the function's own networks, in the form of the part `accuracy`."""
+    result = {OURS: {"top1": found["top1"], "agreement": 1.0, "largest_difference": 0.0}}
+    for instructions, one in found["int8"]["by_instructions"].items():
+        kept = {"top1": one["top1"], "agreement": one["agreement"], "largest_difference": one["largest_shift"]}
+        result[f"{OURS_INT8}, {instructions}"] = kept
+    return {name: {"pictures": found["images"], **one} for name, one in result.items()}
 
 
 def _machine(machine: dict) -> str:
@@ -226,7 +238,7 @@ def _threads(found: dict, _results: dict) -> str:
 
 def _accuracy(found: dict, _results: dict) -> str:
     pictures = next(iter(found.values()))["pictures"]
-    return f"## Accuracy\n\nThe whole handler on {pictures:,} validation pictures.\n\n" + table(
+    return f"## Accuracy\n\nOn the {pictures:,} validation pictures.\n\n" + table(
         ["", "top-1, %", "agrees with float32, %", "largest difference of a probability"],
         [
             (name, f"{100 * one['top1']:.2f}", f"{100 * one['agreement']:.2f}", f"{one['largest_difference']:.2g}")

@@ -144,7 +144,11 @@ def _machine(machine: dict) -> str:
 def _floor(found: dict, results: dict) -> str:
     rows = []
     bandwidths, rates = found["gigabytes_per_s"], found["giga_operations_per_s"]
-    for threads in ("1", "2"):
+    does = ", ".join(
+        f"{rate['float32']:.0f} billion a second in float32 and {rate['int8']:.0f} in int8 with {threads} thread(s)"
+        for threads, rate in rates.items()
+    )
+    for threads in rates:
         for kind, name in (("float32", OURS), ("int8", OURS_INT8)):
             least = floor.network_ms(found, threads, kind)
             taken = results.get("warm", {}).get(threads, {}).get("network", {}).get(name)
@@ -156,8 +160,7 @@ def _floor(found: dict, results: dict) -> str:
     return (
         "## The floor\n\n"
         f"The network has {found['operations'] / 1e9:.2f} billion multiply-adds and {found['weights'] / 1e6:.1f} MB of "
-        f"float32 weights. On one thread the machine does {rates['1']['float32']:.0f} billion a second in float32 and "
-        f"{rates['1']['int8']:.0f} in int8, on two {rates['2']['float32']:.0f} and {rates['2']['int8']:.0f}; it copies "
+        f"float32 weights. The machine does {does}; it copies "
         f"{bandwidths['copy']:.1f} GB/s, reads a cached file at {bandwidths['file']:.1f}, fetches over loopback at "
         f"{bandwidths['loopback']:.1f} and computes SHA-256 at {bandwidths['sha256']:.1f}; a Python that does nothing "
         f"takes {found['interpreter_ms']:.0f} ms. The floor of a cold start adds up an interpreter, the weights "

@@ -40,6 +40,7 @@ def test_odd_requests_get_answers_of_the_contract(worker):
 def test_damaged_images_get_answers_of_the_contract(worker, tmp_path):
     tally, more = fuzzing.fuzz_images(worker, 1, 400, tmp_path)
     assert not tally.faults and not worker.crashes
+    assert not more["decoder_crashes"]
     assert more["by_format"].keys() == set(images.FORMATS)
     statuses = {answer[:3] for answer in tally.answers}
     assert {"200", "422"} <= statuses <= {"200", "413", "415", "422", "504"}

@@ -305,6 +305,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="default: benchmarks/, where it ran for ten minutes")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the emulator is stopped then, too
     with tempfile.TemporaryDirectory() as folder:
         own = emulator.Emulator(emulator.free_port(), Path(folder, "emulator"))
         os.environ["AWS_ENDPOINT_URL"] = own.start()

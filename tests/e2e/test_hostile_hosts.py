@@ -268,6 +268,9 @@ class Handler(socketserver.StreamRequestHandler):
     timeout = 15
 
     def handle(self):
+        if self.rfile.peek(1)[:1] == b"\x16":  # TLS: its first message need not hold a line to wait for
+            self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return
         name = self.rfile.readline(65536).split(b" ")[1].decode().partition("?")[0].strip("/")
         while self.rfile.readline(65536).strip():
             pass

@@ -146,7 +146,7 @@ def parts(data: bytes) -> tuple[list[Field], list[Segment]]:
         for start, end, head in _walk(data):
             segments.append((start, end))
             fields += head
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         pass  # what was damaged before ends the walk
     return [field for field in fields if field[0] + field[1] <= len(data)], segments
 

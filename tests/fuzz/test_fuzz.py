@@ -72,6 +72,14 @@ def test_every_structure_is_followed():
         assert max(end for _, end in segments) <= len(data) + 1, name
 
 
+@pytest.mark.parametrize("count", [0, 2**15, 2**31, 2**63, 2**64 - 1])
+def test_counts_that_lead_nowhere_end_the_walk(count):
+    data = bytearray(mutation.seeds()["TIFF big"])
+    directory = int.from_bytes(data[8:16], "little")
+    data[directory : directory + 8] = count.to_bytes(8, "little")
+    assert mutation.parts(bytes(data))[1]
+
+
 def test_damage_below_the_checksums_reaches_the_decoders():
     """Most files with a field set still open: their checksums were made again."""
     opened, png = 0, mutation.seeds()["PNG alpha"]

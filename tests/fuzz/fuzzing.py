@@ -128,6 +128,11 @@ def upload(worker: Worker, data: bytes) -> Outcome:
     )
 
 
+def wording(detail: str) -> str:
+    """A decoder's words without the numbers, addresses and bytes in them, which differ from run to run."""
+    return re.sub(r"0x\w+|[0-9]+|'.*?'|b\".*?\"", "#", detail)
+
+
 def fuzz_images(worker: Worker, seed: int, count: int, keep: Path, say=print) -> tuple[Tally, dict[str, Any]]:
     """`count` damaged images; also what came of each format, and the images that crashed the decoder.
 
@@ -152,7 +157,7 @@ def fuzz_images(worker: Worker, seed: int, count: int, keep: Path, say=print) ->
         kind = name.partition(" ")[0]
         formats[kind][str(outcome.status)] += 1
         detail = outcome.log.get("detail", "")
-        came_to = kind, outcome.code, re.sub(r"[0-9]+|0x\w+|'.*?'|b\".*?\"", "#", detail)
+        came_to = kind, outcome.code, wording(detail)
         if came_to not in met and len(data) < 50_000:
             met.add(came_to)
             pool.append((name, data))

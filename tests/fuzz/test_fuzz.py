@@ -1,7 +1,12 @@
 """A short run of the fuzzer, and that it sees what it looks for. The long run is `make fuzz`."""
 
+import json
 import os
+import re
 import signal
+import subprocess
+import sys
+from collections import Counter
 from random import Random
 
 import contract
@@ -13,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from worker import HOST, PORT, SECRET, Outcome, Worker, checked_lines
 
-from workshop import models
+from workshop import ROOT, models
 
 import images
 from errors import PredictionError
@@ -63,6 +68,13 @@ def test_a_run_can_be_repeated():
     for name, data in seeds.items():
         damaged = [mutation.mutate(Random(f"7/{name}"), data, seeds["PNG rgb"]) for _ in range(2)]
         assert damaged[0] == damaged[1] != data
+
+
+def test_what_is_new_does_not_depend_on_where_memory_lies():
+    words = [
+        fuzzing.wording(f"cannot identify image file <_io.BytesIO object at {place}>") for place in ("0x7f2c", "0x9e1b")
+    ]
+    assert words[0] == words[1] == "cannot identify image file <_io.BytesIO object at #>"
 
 
 def test_every_structure_is_followed():
@@ -152,3 +164,37 @@ def test_a_500_is_a_fault():
     response = {"statusCode": 500, "headers": {"Content-Type": "application/json"} | headers, "body": body}
     (fault,) = fuzzing.faults_of({"httpMethod": "GET"}, Outcome(response, {"code": "internal_error"}))
     assert fault.startswith("500 internal_error")
+
+
+def test_the_readme_has_the_figures_of_the_long_run():
+    figures = json.loads((ROOT / "benchmarks" / "fuzz.json").read_text())
+    readme = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    for part, enough in {"events": 100_000, "images": 20_000}.items():
+        run = figures[part]
+        assert run["cases"] >= enough and run["faults"] == run["worker_crashes"] == 0
+        assert f"{run['cases']:,} " in readme
+        by_status = Counter()
+        for answer, count in run["answers"].items():
+            by_status[int(answer[:3])] += count
+        assert sum(by_status.values()) == run["cases"] and 500 not in by_status and 503 not in by_status
+        for status, count in by_status.items():
+            assert f"{count:,} × {status}" in readme, (part, status)
+        megabytes = [round(sum(run[when][name] for name in ("resident", "decoder_resident")) / 1e6)
+                     for when in ("first_usage", "last_usage")]  # fmt: skip
+        assert f"{megabytes[0]} MB before, {megabytes[1]} MB after" in readme, part
+    crashes = len(figures["images"]["decoder_crashes"])
+    assert f"the decoder's process crashed on {crashes or 'none'}" in readme
+
+
+def test_the_readme_counts_no_more_cases_than_there_are():
+    readme = (ROOT / "README.md").read_text()
+    folders = ("unit/test_fetching", "unit/test_images", "unit/test_decoder", "unit/test_lambda_function",
+               "unit/test_model_store", "e2e/test_hostile_hosts")  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *(f"tests/{name}.py" for name in folders)]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout
+    cases = Counter(re.findall(r"^tests/(\w+/\w+)\.py::", listed, re.MULTILINE))
+    fetching, images_, decoder, handler, store, deployed = (cases[name] for name in folders)
+    assert fetching > 240 and deployed > 120
+    assert "over 240 cases, and over 120 against the deployed function" in readme
+    assert images_ + decoder > 230 and "over 230 cases" in readme
+    assert handler + store > 200 and "over 200 cases" in readme

@@ -35,7 +35,12 @@ def table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
 
 def spread(found: dict) -> str:
     """A median with its quartiles."""
-    return f"{found['median']:.3g} ({found['q25']:.3g} to {found['q75']:.3g})"
+    return f"{short(found['median'])} ({short(found['q25'])} to {short(found['q75'])})"
+
+
+def short(number: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def ratio(a: float, b: float) -> str:

@@ -186,6 +186,15 @@ def test_the_readme_has_the_figures_of_the_long_run():
     assert f"the decoder's process crashed on {crashes or 'none'}" in readme
 
 
+def test_the_readme_has_the_figures_of_the_soak_test():
+    soak = json.loads((ROOT / "benchmarks" / "soak.json").read_text())
+    kills = soak["killed_workers"] + soak["killed_decoders"]
+    readme = (ROOT / "README.md").read_text()
+    assert f"{soak['requests']:,} requests, {kills} kills" in readme
+    assert soak["good"] == soak["good_with_the_right_class"] and f"all {soak['good']:,} good ones" in readme
+    assert f"{soak['bad_with_the_right_error']:,} of {soak['bad']:,} bad ones" in readme
+
+
 def test_the_readme_counts_no_more_cases_than_there_are():
     readme = (ROOT / "README.md").read_text()
     folders = ("unit/test_fetching", "unit/test_images", "unit/test_decoder", "unit/test_lambda_function",

@@ -81,8 +81,11 @@ def test_a_wrong_answer_is_named_in_the_summary(soak):
 
 
 def test_children_and_their_memory_are_read_from_proc(soak):
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
+        process.stdout.readline()  # a process that has only been forked has hardly any memory
         assert process.pid in soak.children(os.getpid())
         assert soak.megabytes(process.pid) > 1
         assert not soak.is_predict(process.pid)

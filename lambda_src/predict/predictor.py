@@ -1,7 +1,8 @@
-"""MXNet's C predict API through ctypes: a network and its weights in, probabilities out.
+"""MXNet's C API through ctypes: a network and its weights in, probabilities out.
 
 The function carries libmxnet.so and not the `mxnet` package, whose import alone takes longer than all of this.
-The calls are those of https://github.com/apache/mxnet/blob/1.9.1/include/mxnet/c_predict_api.h
+The calls are those of https://github.com/apache/mxnet/blob/1.9.1/include/mxnet/c_api.h. MXNet's smaller API for
+predictions (c_predict_api.h) would copy every weight once more (benchmarks/README.md).
 """
 
 import array
@@ -11,6 +12,7 @@ import functools
 import importlib.util
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,9 +24,14 @@ _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 _MEGABYTES_PER_VCPU = 1769
 
+_FLOAT32 = 0  # MXNet's number of the type
+
 _uint = ctypes.c_uint32
 _uint_p = ctypes.POINTER(ctypes.c_uint32)
-_float_p = ctypes.POINTER(ctypes.c_float)
+_int_p = ctypes.POINTER(ctypes.c_int)
+_handle = ctypes.c_void_p
+_handles = ctypes.POINTER(ctypes.c_void_p)
+_names = ctypes.POINTER(ctypes.c_char_p)
 
 
 class ModelError(ValueError):
@@ -100,17 +107,27 @@ def load_library() -> ctypes.CDLL:
     if not opened:
         raise OSError(os.fsdecode(loader.dlerror() or b"libmxnet does not load"))
     library = ctypes.CDLL(path, handle=opened)
-    handle = ctypes.c_void_p
+    to = ctypes.POINTER
     library.MXGetLastError.restype = ctypes.c_char_p
-    library.MXPredCreate.argtypes = [
-        ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int, _uint,
-        ctypes.POINTER(ctypes.c_char_p), _uint_p, _uint_p, ctypes.POINTER(handle),
+    library.MXNDArrayLoadFromBuffer.argtypes = [
+        ctypes.c_void_p, ctypes.c_size_t, to(_uint), to(_handles), to(_uint), to(_names),
     ]  # fmt: skip
-    library.MXPredSetInput.argtypes = [handle, ctypes.c_char_p, ctypes.c_void_p, _uint]
-    library.MXPredForward.argtypes = [handle]
-    library.MXPredGetOutputShape.argtypes = [handle, _uint, ctypes.POINTER(_uint_p), _uint_p]
-    library.MXPredGetOutput.argtypes = [handle, _uint, _float_p, _uint]
-    library.MXPredFree.argtypes = [handle]
+    library.MXNDArrayCreateEx.argtypes = [_uint_p, _uint, *[ctypes.c_int] * 4, to(_handle)]
+    library.MXNDArrayGetDType.argtypes = [_handle, _int_p]
+    library.MXNDArrayGetShapeEx.argtypes = [_handle, _int_p, to(_int_p)]
+    library.MXNDArraySyncCopyFromCPU.argtypes = [_handle, ctypes.c_void_p, ctypes.c_size_t]
+    library.MXNDArraySyncCopyToCPU.argtypes = [_handle, ctypes.c_void_p, ctypes.c_size_t]
+    library.MXSymbolCreateFromJSON.argtypes = [ctypes.c_char_p, to(_handle)]
+    library.MXSymbolListArguments.argtypes = [_handle, to(_uint), to(_names)]
+    library.MXSymbolListAuxiliaryStates.argtypes = [_handle, to(_uint), to(_names)]
+    library.MXExecutorBindEX.argtypes = [
+        _handle, ctypes.c_int, ctypes.c_int, _uint, _names, _int_p, _int_p, _uint, _handles, _handles, _uint_p, _uint,
+        _handles, _handle, to(_handle),
+    ]  # fmt: skip
+    library.MXExecutorForward.argtypes = [_handle, ctypes.c_int]
+    library.MXExecutorOutputs.argtypes = [_handle, to(_uint), to(_handles)]
+    for kind in ("MXNDArrayFree", "MXSymbolFree", "MXExecutorFree"):
+        getattr(library, kind).argtypes = [_handle]
     return library
 
 
@@ -126,8 +143,9 @@ class Predictor:
     """A network bound to one input shape, ready to run.
 
     `symbol_json`: the network as MXNet saves it, input named `data`. `params`: the weights as MXNet saves them, float32
-    (float16 ones must be widened first: the C predict API refuses them). `labels`: one per class, in the order of the
-    output. `size`: height and width of the input in pixels.
+    (float16 ones must be widened first). They are copied: the buffer may go. Of the network's other inputs, labels are
+    left out of account, and those whose name begins with `ones_` are set to 1 (`workshop.quantization` has such).
+    `labels`: one per class, in the order of the output. `size`: height and width of the input in pixels.
 
     Raises ModelError when they do not fit together, FileNotFoundError when libmxnet is missing.
     """
@@ -136,30 +154,86 @@ class Predictor:
         self.labels = list(labels)
         self.input_shape = (1, 3, size, size)
         self._lock = threading.Lock()
-        self._handle = ctypes.c_void_p()
-        with _address(params) as weights:
-            _call(
-                "MXPredCreate",
-                symbol_json,
-                weights,
-                memoryview(params).nbytes,
-                _CPU,
-                0,
-                1,
-                (ctypes.c_char_p * 1)(INPUT_NAME.encode()),
-                (_uint * 2)(0, len(self.input_shape)),
-                (_uint * len(self.input_shape))(*self.input_shape),
-                ctypes.byref(self._handle),
-            )
-        shape, dimensions = _uint_p(), _uint()
-        _call("MXPredGetOutputShape", self._handle, 0, ctypes.byref(shape), ctypes.byref(dimensions))
+        self._frees = contextlib.ExitStack()
+        self._executor: ctypes.c_void_p | None = None
+        try:
+            self._bind(symbol_json, params)
+        except BaseException:
+            self._frees.close()
+            raise
+
+    def _bind(self, symbol_json: bytes, params: bytes | memoryview) -> None:
+        symbol = self._made("MXSymbolFree", "MXSymbolCreateFromJSON", symbol_json)
+        values = self._parameters(params)
+        values[INPUT_NAME] = self._input = self._array(self.input_shape)
+        arguments, auxiliary = (
+            [self._value(name, values) for name in _listed(lister, symbol)]
+            for lister in ("MXSymbolListArguments", "MXSymbolListAuxiliaryStates")
+        )
+        count, states = len(arguments), len(auxiliary)
+        executor = self._made(
+            "MXExecutorFree", "MXExecutorBindEX", symbol, _CPU, 0, 0, None, None, None,
+            count, (_handle * count)(*arguments), (_handle * count)(), (_uint * count)(),  # no gradients
+            states, (_handle * states)(*auxiliary), None,
+        )  # fmt: skip
+        outputs, many = _handles(), _uint()
+        _call("MXExecutorOutputs", executor, ctypes.byref(many), ctypes.byref(outputs))
+        for index in range(many.value):
+            self._frees.callback(_call, "MXNDArrayFree", outputs[index])
+        self._output = outputs[0]
+        dimensions, shape = ctypes.c_int(), _int_p()
+        _call("MXNDArrayGetShapeEx", self._output, ctypes.byref(dimensions), ctypes.byref(shape))
         output_shape = tuple(shape[: dimensions.value])
         if output_shape != (1, len(self.labels)):
-            self.close()
             raise ModelError(
                 f"the network's output has shape {output_shape}, the labels are {len(self.labels)}: "
                 "expected (1, number of labels), so symbol, weights and synset are not of one model"
             )
+        self._executor = executor
+
+    def _made(self, free: str, name: str, *arguments) -> ctypes.c_void_p:
+        """What a call makes, to be freed at the end."""
+        made = _handle()
+        _call(name, *arguments, ctypes.byref(made))
+        self._frees.callback(_call, free, made)
+        return made
+
+    def _array(self, shape: tuple[int, ...]) -> ctypes.c_void_p:
+        dimensions = (_uint * len(shape))(*shape)
+        return self._made("MXNDArrayFree", "MXNDArrayCreateEx", dimensions, len(shape), _CPU, 0, 0, _FLOAT32)
+
+    def _parameters(self, params: bytes | memoryview) -> dict[str, ctypes.c_void_p]:
+        """The file's arrays by name, without the `arg:` and `aux:` that MXNet puts before each."""
+        count, arrays, named, names = _uint(), _handles(), _uint(), _names()
+        with _address(params) as start:
+            _call(
+                "MXNDArrayLoadFromBuffer", start, memoryview(params).nbytes,
+                ctypes.byref(count), ctypes.byref(arrays), ctypes.byref(named), ctypes.byref(names),
+            )  # fmt: skip
+        handles = [ctypes.c_void_p(arrays[index]) for index in range(count.value)]
+        for handle in handles:
+            self._frees.callback(_call, "MXNDArrayFree", handle)
+        values = {names[index].decode().partition(":")[2]: handles[index] for index in range(named.value)}
+        for name, handle in values.items():
+            dtype = ctypes.c_int()
+            _call("MXNDArrayGetDType", handle, ctypes.byref(dtype))
+            if dtype.value != _FLOAT32:
+                raise ModelError(f"the parameter {name} is not float32: widen the params file first")
+        return values
+
+    def _value(self, name: str, values: dict[str, ctypes.c_void_p]) -> ctypes.c_void_p:
+        """The array of one of the network's inputs. Raises ModelError for a parameter that the file lacks."""
+        if name in values:
+            return values[name]
+        if name.endswith("label"):
+            return self._array((1,))
+        ones = re.fullmatch(r"ones_([0-9]+)", name)
+        if not ones:
+            raise ModelError(f"the params file lacks {name}: symbol and weights are not of one model")
+        count = int(ones[1])
+        array = self._array((count, 1, 1, 1))
+        _call("MXNDArraySyncCopyFromCPU", array, (ctypes.c_float * count)(*[1.0] * count), count)
+        return array
 
     def predict(self, batch) -> array.array:
         """Run the network once.
@@ -173,27 +247,31 @@ class Predictor:
             came = f"format {view.format!r} {view.shape}"
             raise ValueError(f"expected C-contiguous float32 {self.input_shape}, got {came}")
         output = array.array("f", bytes(4 * len(self.labels)))
-        address = ctypes.cast(output.buffer_info()[0], _float_p)
-        with self._lock, _address(view) as pixels:  # one handle holds one input: two threads would mix theirs
-            if not self._handle:
+        with self._lock, _address(view) as pixels:  # one executor has one input: two threads would mix theirs
+            if not self._executor:
                 raise ValueError("this predictor is closed")
-            _call("MXPredSetInput", self._handle, INPUT_NAME.encode(), pixels, math.prod(self.input_shape))
-            _call("MXPredForward", self._handle)
-            _call("MXPredGetOutput", self._handle, 0, address, len(output))
+            _call("MXNDArraySyncCopyFromCPU", self._input, pixels, math.prod(self.input_shape))
+            _call("MXExecutorForward", self._executor, 0)
+            _call("MXNDArraySyncCopyToCPU", self._output, output.buffer_info()[0], len(output))
         return output
 
     def close(self) -> None:
         """Free the network's memory; `predict` raises ValueError from then on. Closing twice is fine."""
         with self._lock:
-            if self._handle:
-                handle, self._handle = self._handle, ctypes.c_void_p()
-                _call("MXPredFree", handle)
+            self._executor = None
+            self._frees.close()
 
     def __enter__(self) -> "Predictor":
         return self
 
     def __exit__(self, *_exception) -> None:
         self.close()
+
+
+def _listed(lister: str, symbol: ctypes.c_void_p) -> list[str]:
+    count, names = _uint(), _names()
+    _call(lister, symbol, ctypes.byref(count), ctypes.byref(names))
+    return [names[index].decode() for index in range(count.value)]
 
 
 def rank(probabilities: Sequence[float], labels: list[str], top: int) -> list[dict]:

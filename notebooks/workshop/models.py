@@ -499,7 +499,7 @@ def check_structure(folder: Path) -> list[str]:
 def widen(params: Path) -> bool:
     """Turn float16 parameters into float32, in place and in one step; True if there were any.
 
-    The function's predict API takes float32 only. Each float16 number is a float32 number too: nothing is rounded.
+    The function takes float32 only. Each float16 number is a float32 number too: nothing is rounded.
     """
     import mxnet as mx
 

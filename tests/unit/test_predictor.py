@@ -1,4 +1,4 @@
-"""The C predict API through ctypes, held to what MXNet's Python API says."""
+"""MXNet's C API through ctypes, held to what MXNet's Python API says."""
 
 import array
 import json
@@ -78,6 +78,34 @@ def test_any_buffer_of_the_right_shape_is_taken(tiny):
 def test_another_shape_or_type_is_refused(tiny, batch):
     with pytest.raises(ValueError, match="expected C-contiguous float32"):
         tiny.predict(batch)
+
+
+def with_weight(name: str, values: dict[str, mx.nd.NDArray], folder: Path) -> Predictor:
+    """A network of one depthwise convolution whose weight has that name, softmax over the mean of each channel."""
+    weight = mx.sym.var(name, shape=(3, 1, 1, 1))
+    scaled = mx.sym.Convolution(mx.sym.var("data"), weight, kernel=(1, 1), num_filter=3, num_group=3, no_bias=True)
+    network = mx.sym.softmax(mx.sym.mean(scaled, axis=(2, 3)) / 100)
+    mx.nd.save(str(folder / "params"), {f"arg:{name}": value for name, value in values.items()})
+    return Predictor(network.tojson().encode(), (folder / "params").read_bytes(), ["a", "b", "c"])
+
+
+def test_ones_that_no_file_holds_are_set(tmp_path):
+    (picture,) = pictures()
+    expected = np.exp(picture.mean(axis=(2, 3)) / 100)[0]
+    with with_weight("ones_3", {"unused": mx.nd.ones(1)}, tmp_path) as loaded:
+        for _ in range(2):  # they stay
+            np.testing.assert_allclose(loaded.predict(picture), expected / expected.sum(), rtol=1e-5)
+
+
+def test_a_parameter_of_such_a_name_comes_from_its_file(tmp_path):
+    (picture,) = pictures()
+    with with_weight("ones_3", {"ones_3": mx.nd.zeros((3, 1, 1, 1))}, tmp_path) as loaded:
+        np.testing.assert_allclose(loaded.predict(picture), 1 / 3, rtol=1e-5)
+
+
+def test_a_missing_parameter_is_named(tmp_path):
+    with pytest.raises(ModelError, match="lacks scale"):
+        with_weight("scale", {"unused": mx.nd.ones(1)}, tmp_path)
 
 
 def test_other_input_sizes(tiny_model):

@@ -5,6 +5,11 @@ That operator rounds the float32 weights itself, with one scale per output chann
 parameters stay as they are. What it cannot know is how large the numbers between the layers become. This is measured
 here, on pictures that the network was trained with, and written into the symbol.
 
+A network with pre-activation also has batch normalisations that follow no convolution. Left alone, such a one and its
+ReLU are two operators, and what they give is signed: half of the 256 steps, and a slower product in the convolution
+that reads it. So each is given a convolution of its own, one weight of 1 per channel, and fuses like the others
+(benchmarks/README.md has what that saves).
+
     cd notebooks && python -m workshop.quantization ../models/practice <folder of training pictures>
 
 How the choices below were made, with what else was tried, is in models/practice/README.md.
@@ -30,6 +35,7 @@ PICTURES = 200
 BINS = 2048
 BACKEND = "MKLDNN_QUANTIZE"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+ONES = "ones_"  # names the weights that are all 1: no file holds them, predictor.Predictor sets them
 Values = Mapping[str, mx.nd.NDArray]
 
 
@@ -37,6 +43,35 @@ def load_values(params: Path) -> tuple[dict[str, mx.nd.NDArray], dict[str, mx.nd
     """Arguments and auxiliary states of a params file by name, as float32."""
     values = {name: value.astype("float32") for name, value in mx.nd.load(str(params)).items()}
     return tuple({name[4:]: value for name, value in values.items() if name[:4] == kind} for kind in ("arg:", "aux:"))
+
+
+def with_identities(symbol: mx.sym.Symbol, arguments: Values) -> mx.sym.Symbol:
+    """The same function of the same input, with a convolution by 1 before each batch normalisation that MXNet would not
+    fuse and that a ReLU follows.
+
+    `arguments`: the network's. The convolutions' weights are new inputs `ones_<channels>` of shape (channels, 1, 1, 1),
+    marked with MXNet's initialiser for ones.
+    """
+    nodes, made, ones = json.loads(symbol.tojson())["nodes"], [], {}
+    before_relu = {
+        node["inputs"][0][0] for node in nodes if node["op"] == "Activation" and node["attrs"]["act_type"] == "relu"
+    }
+    for index, node in enumerate(nodes):
+        name, attributes = node["name"], node.get("attrs", {})
+        if node["op"] == "null":
+            made.append(mx.sym.var(name))
+            continue
+        inputs = [made[source][output] for source, output, *_ in node["inputs"]]
+        if node["op"] == "BatchNorm" and index in before_relu and nodes[node["inputs"][0][0]]["op"] != "Convolution":
+            count = arguments[nodes[node["inputs"][1][0]]["name"]].size  # gamma's
+            if count not in ones:
+                ones[count] = mx.sym.var(f"{ONES}{count}", shape=(count, 1, 1, 1), init=mx.init.One())
+            inputs[0] = mx.sym.Convolution(
+                inputs[0], ones[count], name=f"{name}_one",
+                kernel=(1, 1), num_filter=count, num_group=count, no_bias=True,
+            )  # fmt: skip
+        made.append(getattr(mx.sym, node["op"])(*inputs, name=name, **attributes))
+    return made[-1]
 
 
 def least_error_limit(counts: np.ndarray, largest: float, levels: int) -> float:
@@ -59,17 +94,11 @@ def least_error_limit(counts: np.ndarray, largest: float, levels: int) -> float:
 def ranges(graph: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictures: np.ndarray) -> dict[str, tuple]:
     """The range to quantise each layer's outputs over, `(low, high)` by the output's name.
 
-    `graph`: a fused float32 network. `pictures`: (N, 3, H, W), 0 to 255. Of outputs that only a ReLU reads, those above
-    0 count: the others become 0 whatever their rounding.
+    `graph`: a fused float32 network. `pictures`: (N, 3, H, W), 0 to 255.
     """
     internals, nodes = graph.get_internals(), json.loads(graph.tojson())["nodes"]
     operators = {f"{node['name']}_output" for node in nodes if node["op"] not in ("null", "SoftmaxOutput")}
     names = [name for name in internals.list_outputs() if name in operators]
-    before_relu = {
-        f"{nodes[node['inputs'][0][0]]['name']}_output"
-        for node in nodes
-        if node["op"] == "Activation" and node["attrs"]["act_type"] == "relu"
-    }
     observer = mx.sym.Group([internals[name] for name in names])
     executor = observer.simple_bind(mx.cpu(), grad_req="null", data=(1, *pictures.shape[1:]))
     executor.copy_params_from(dict(arguments), dict(auxiliary), allow_extra_params=True)
@@ -78,8 +107,7 @@ def ranges(graph: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictures:
         for picture in progress(pictures, desc=description, unit="image"):
             executor.forward(False, data=mx.nd.array(picture[None]))
             for name, value in zip(names, executor.outputs, strict=True):
-                value = value.asnumpy()
-                yield name, np.maximum(value, 0) if name in before_relu else value
+                yield name, value.asnumpy()
 
     low, high = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for name, value in outputs("ranges"):
@@ -91,7 +119,7 @@ def ranges(graph: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictures:
         counts[name] += np.histogram(magnitudes, BINS, (0, largest[name] or 1))[0]
     found = {}
     for name in names:
-        is_signed = low[name] < 0 or name in before_relu
+        is_signed = low[name] < 0
         limit = least_error_limit(counts[name], largest[name], 127 if is_signed else 255)
         found[name] = (-limit if is_signed else 0.0, limit)
     return found
@@ -101,24 +129,26 @@ def quantize(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictur
     """The network in int8, over the same parameters.
 
     `symbol`: the float32 network, with an input `data`. `pictures`: (N, 3, H, W), 0 to 255, as the function prepares
-    them; pictures that the network was trained with. The first convolution stays float32.
+    them; pictures that the network was trained with. What normalises the input stays float32. The weights of
+    `with_identities` are inputs of the int8 network besides the parameters.
 
-    Raises ValueError where the int8 network would need other parameters.
+    Raises ValueError where the int8 network would need parameters of its own.
     """
-    graph = symbol.get_backend_symbol(BACKEND)
-    nodes = json.loads(graph.tojson())["nodes"]
-    first = next(node["name"] for node in nodes if node["op"] == "_sg_mkldnn_conv")
-    measured = ranges(graph, arguments, auxiliary, pictures)
-    values = dict(arguments), dict(auxiliary)
+    fusible = with_identities(symbol, arguments)
+    added = set(fusible.list_inputs()) - set(symbol.list_inputs())
+    ones = {name: mx.nd.ones((int(name.removeprefix(ONES)), 1, 1, 1)) for name in added}
+    values = {**arguments, **ones}, dict(auxiliary)
+    graph = fusible.get_backend_symbol(BACKEND)
+    measured = ranges(graph, *values, pictures)
     int8, *_ = mxnet_quantization.quantize_graph(
-        graph, *values, excluded_sym_names=[first], calib_mode="none", quantized_dtype="auto", quantize_mode="smart",
+        graph, *values, calib_mode="none", quantized_dtype="auto", quantize_mode="smart",
         quantize_granularity="channel-wise",
     )  # fmt: skip
     collector = SimpleNamespace(min_max_dict=measured)
     int8, *_ = mxnet_quantization.calib_graph(int8, *values, collector, calib_mode="customize", logger=None)
     int8 = int8.get_backend_symbol(BACKEND)
-    if set(int8.list_inputs()) != set(symbol.list_inputs()):
-        raise ValueError(f"the int8 network has other inputs: {set(int8.list_inputs()) ^ set(symbol.list_inputs())}")
+    if set(int8.list_inputs()) != set(fusible.list_inputs()):
+        raise ValueError(f"the int8 network has other inputs: {set(int8.list_inputs()) ^ set(fusible.list_inputs())}")
     return int8
 
 

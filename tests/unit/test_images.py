@@ -390,6 +390,16 @@ def test_preparing_agrees_with_opencv_on_the_samples(sample):
     assert np.abs(ours - theirs).mean() < 8
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 700), (300, 200), (500, 375), (3583, 50), (4001, 1499), (8000, 224)])
+def test_preparing_is_pillows_bicubic_but_for_rounding(size):
+    """Also where whole blocks are averaged first, whose last one is not full."""
+    picture = Image.open(ROOT / "notebooks" / "samples" / "church.jpg").convert("RGB").resize(size)
+    ours = np.asarray(images.prepare(picture))[0].transpose(1, 2, 0)
+    theirs = np.asarray(picture.resize((224, 224), Image.Resampling.BICUBIC)).astype(np.float32)
+    assert np.abs(ours - theirs).mean() < 0.5
+    assert np.abs(ours - theirs).max() < 10
+
+
 @pytest.mark.parametrize(
     ("size", "drafted"), [((1800, 900), (900, 450)), ((890, 890), (890, 890)), ((3600, 3600), (450, 450))]
 )

@@ -4,7 +4,9 @@ Importing this module starts the decoder's process and the loading; every other 
 """
 
 import gc
+import importlib.util
 import os
+import sys
 from concurrent.futures import wait
 
 import decoder
@@ -14,6 +16,12 @@ decoder.SHARED.start()  # forked while there are no threads yet
 loading = model_store.load_ahead()
 
 gc.disable()  # what is imported stays: looking for garbage among it takes a seventh of the imports' time
+
+# This package's own module imports every kind of resolver and, for one of them, asyncio: an eighth of all the imports'
+# time. The one that is used is in a submodule, which finds the package by its path; its module is left unexecuted.
+_resolvers = "aws_lambda_powertools.event_handler"
+sys.modules[_resolvers] = importlib.util.module_from_spec(importlib.util.find_spec(_resolvers))
+
 from lambda_function import lambda_handler  # noqa: E402, F401
 
 gc.freeze()

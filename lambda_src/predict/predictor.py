@@ -143,8 +143,8 @@ class Predictor:
     """A network bound to one input shape, ready to run.
 
     `symbol_json`: the network as MXNet saves it, input named `data`. `params`: the weights as MXNet saves them, float32
-    (float16 ones must be widened first). They are copied: the buffer may go. Of the network's other inputs, labels are
-    left out of account, and those whose name begins with `ones_` are set to 1 (`workshop.quantization` has such).
+    (float16 ones must be widened first); the buffer may go. Of inputs that the file lacks, labels do
+    not count, and `ones_<channels>`, the weights of an int8 network's identities (`workshop.quantization`), are 1.
     `labels`: one per class, in the order of the output. `size`: height and width of the input in pixels.
 
     Raises ModelError when they do not fit together, FileNotFoundError when libmxnet is missing.

@@ -184,7 +184,7 @@ def pictures(folder: Path, most: int | None = None) -> list[tuple[Path, str]]:
 
 def pixels(file: Path) -> np.ndarray:
     """A picture as the function prepares it, uint8 (1, 3, 224, 224)."""
-    return np.rint(np.asarray(images.network_input(file.read_bytes()))).astype(np.uint8)
+    return np.asarray(images.network_input(file.read_bytes()))
 
 
 def drawn(size: tuple[int, int]) -> bytes:
@@ -319,7 +319,7 @@ class Bench:
                 prepared = [pixels(file) for file, _ in pictures(self.options.data / "val", CHECKED)]
             else:
                 prepared = [pixels(file) for file in sorted((ROOT / "notebooks" / "samples").glob("*.jpg"))]
-            batch = np.concatenate(prepared).astype(np.float32)
+            batch = np.concatenate(prepared)
             file.write(batch.tobytes())
             file.flush()
             runs = {name: (name, {}) for name in [OURS, *self.names] if name != PER_REQUEST}

@@ -4,7 +4,7 @@ Image decoders are C code that reads whatever it is sent. In a child process a p
 up in time for an answer, one that wants too much memory meets a limit of ours before it meets Lambda's, and one that
 crashes the decoder takes neither the model nor the request with it. The child is forked before the model is loaded and
 before there are threads, and reused; it alone imports Pillow. A file's bytes go in through a pipe, the network's input
-comes out in memory that both share (a pipe takes half a millisecond for as much); nothing is unpickled.
+comes out in memory that both share; nothing is unpickled.
 """
 
 import contextlib
@@ -29,7 +29,9 @@ _PARENT_MEGABYTES = 450  # the function without the child, model included: 263 M
 _LEAST_MEGABYTES = 64
 _USUAL_MEGABYTES = 1300  # 50 million pixels of WebP with transparency need about 1,000
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-_SHARED_BYTES = _MEGABYTE  # the network's input takes 602,112
+_SHARED_BYTES = _MEGABYTE  # the network's input takes 150,528
+_SOON, _IMAGE = b"s", b"i"  # what the parent says: an image comes soon; an image comes next
+_AWAKE_SECONDS = 0.002
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Buffer = bytes | memoryview
@@ -71,7 +73,7 @@ class DecoderProcess:
         return self._process.pid if self._process else None
 
     def prepare(self, data: bytes, max_seconds: float = 20.0) -> memoryview:
-        """`images.network_input(data)`, made by the child: float32 (1, 3, 224, 224), RGB, 0 to 255.
+        """`images.network_input(data)`, made by the child: uint8 (1, 3, 224, 224), RGB.
 
         Raises PredictionError: those of `images.decode`; 422 `image_broken` when the decoder crashed; 504 `time_limit`
         after `max_seconds`.
@@ -91,8 +93,8 @@ class DecoderProcess:
             raise error("time_limit", f"the image did not decode within {max_seconds:.1f} s")
         if isinstance(reply, dict):
             raise PredictionError(reply["code"], STATUS[reply["code"]], reply["message"], reply["detail"])
-        side = math.isqrt(len(reply) // 12)  # three planes of float32
-        return memoryview(reply).cast("f", (1, 3, side, side))
+        side = math.isqrt(len(reply) // 3)
+        return memoryview(reply).cast("B", (1, 3, side, side))
 
     def _ask(self, data: bytes, end: float) -> bytes | dict | None:
         """What the child made of the image, or the members of its refusal; None when it said nothing in time.
@@ -100,12 +102,21 @@ class DecoderProcess:
         Raises EOFError or OSError when the child died.
         """
         connection = self._running()
+        connection.send_bytes(_IMAGE)
         connection.send_bytes(data)
         if not connection.poll(max(0.0, end - time.monotonic())):
             self._stop()
             return None
         said = json.loads(connection.recv_bytes(maxlength=_MEGABYTE))
         return said if isinstance(said, dict) else self._shared[:said]  # a copy, for the next one overwrites it
+
+    def expect(self) -> None:
+        """Tell the child that an image comes within a millisecond or two, so that it is awake by then.
+
+        What goes wrong here `prepare` will meet, too, and deals with.
+        """
+        with self._lock, contextlib.suppress(OSError):
+            self._running().send_bytes(_SOON)
 
     def start(self) -> None:
         """Start the child unless it runs, as the first use would: better before the program has threads."""
@@ -172,7 +183,12 @@ def _serve(
     _limit_memory(limit)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            connection.send_bytes(json.dumps(_reply(connection.recv_bytes(), shared, work)).encode())
+            if connection.recv_bytes() == _IMAGE:
+                connection.send_bytes(json.dumps(_reply(connection.recv_bytes(), shared, work)).encode())
+            else:  # to fall asleep and wake up again would take longer than what is waited for
+                until = time.monotonic() + _AWAKE_SECONDS
+                while time.monotonic() < until and not connection.poll(0):
+                    pass
 
 
 def _limit_memory(limit: int) -> None:

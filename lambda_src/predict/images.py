@@ -147,7 +147,7 @@ def _stretched(image: Image.Image) -> Image.Image:
 
 def network_input(data: bytes) -> memoryview:
     """An image file as the network's input, as the endpoint makes it: `decode`, at least twice `prepare`'s size, and
-    `prepare`. Returns float32 (1, 3, 224, 224); raises what `decode` does.
+    `prepare`. Returns uint8 (1, 3, 224, 224); raises what `decode` does.
     """
     return prepare(decode(data, enough=2 * INPUT_SIZE))
 
@@ -155,7 +155,7 @@ def network_input(data: bytes) -> memoryview:
 def prepare(picture: Image.Image) -> memoryview:
     """Make the network's input of a picture.
 
-    `picture`: a Pillow image of mode RGB, any size from 1 x 1. Returns float32 (1, 3, 224, 224), RGB, 0 to 255, as a
+    `picture`: a Pillow image of mode RGB, any size from 1 x 1. Returns uint8 (1, 3, 224, 224), RGB, as a
     memoryview (`numpy.asarray` takes it as it is): squashed to the square without regard to the picture's proportions,
     as the original lab's cv2.resize(image, (224, 224)) did. Raises ValueError for another mode.
     """
@@ -167,5 +167,5 @@ def prepare(picture: Image.Image) -> memoryview:
         picture = picture.reduce(factors)
     square = Image.new("RGB", (INPUT_SIZE, INPUT_SIZE))
     Resizer().resize_pil(picture, square, ResizeOptions(_FILTER, crop_box=box))
-    planes = b"".join(plane.convert("F").tobytes() for plane in square.split())
-    return memoryview(planes).cast("f", (1, 3, INPUT_SIZE, INPUT_SIZE))
+    planes = b"".join(square.tobytes("raw", channel) for channel in "RGB")
+    return memoryview(planes).cast("B", (1, 3, INPUT_SIZE, INPUT_SIZE))

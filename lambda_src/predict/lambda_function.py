@@ -4,7 +4,6 @@ The handler is thin. Fetch, decode, prepare, predict and rank are functions of o
 the time limit, and what is logged and measured.
 """
 
-import base64
 import binascii
 import functools
 import json
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pybase64
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
@@ -87,6 +87,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     record = Record(event, context)
     problem: Exception | None = None
     try:
+        if isinstance(event, dict) and event.get("isBase64Encoded") is True:
+            _decoder.expect()
         app.append_context(record=record)
         response = app.resolve(_checked_event(event), context)
     except PredictionError as refused:  # not an API Gateway request at all
@@ -257,7 +259,7 @@ def _body(most: int) -> bytes:
     if len(text) > most * 4 // 3 + 4:
         raise error("image_too_large", f"the request's body has more than {most} bytes")
     try:
-        data = base64.b64decode(text, validate=True) if app.current_event.is_base64_encoded else text.encode("utf-8")
+        data = pybase64.b64decode(text, validate=True) if app.current_event.is_base64_encoded else text.encode("utf-8")
     except (binascii.Error, ValueError):  # ValueError: characters that are not ASCII, or lone surrogates
         raise error("request_malformed", "the request's body does not decode") from None
     if len(data) > most:

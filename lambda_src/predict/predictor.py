@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
+import json
 import math
 import os
 import re
@@ -24,7 +25,8 @@ _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 _MEGABYTES_PER_VCPU = 1769
 
-_FLOAT32 = 0  # MXNet's number of the type
+_FLOAT32, _UINT8, _INT8 = 0, 3, 5  # MXNet's numbers of the types
+_CODES = "__codes__"  # the attribute of an int8 network's input: workshop.quantization
 
 _uint = ctypes.c_uint32
 _uint_p = ctypes.POINTER(ctypes.c_uint32)
@@ -114,8 +116,10 @@ def load_library() -> ctypes.CDLL:
     ]  # fmt: skip
     library.MXNDArrayCreateEx.argtypes = [_uint_p, _uint, *[ctypes.c_int] * 4, to(_handle)]
     library.MXNDArrayGetDType.argtypes = [_handle, _int_p]
+    library.MXNDArrayGetData.argtypes = [_handle, to(ctypes.c_void_p)]
     library.MXNDArrayGetShapeEx.argtypes = [_handle, _int_p, to(_int_p)]
     library.MXNDArraySyncCopyFromCPU.argtypes = [_handle, ctypes.c_void_p, ctypes.c_size_t]
+    library.MXNDArraySyncCopyFromNDArray.argtypes = [_handle, _handle, ctypes.c_int]
     library.MXNDArraySyncCopyToCPU.argtypes = [_handle, ctypes.c_void_p, ctypes.c_size_t]
     library.MXSymbolCreateFromJSON.argtypes = [ctypes.c_char_p, to(_handle)]
     library.MXSymbolListArguments.argtypes = [_handle, to(_uint), to(_names)]
@@ -142,7 +146,8 @@ def _call(name: str, *arguments) -> None:
 class Predictor:
     """A network bound to one input shape, ready to run.
 
-    `symbol_json`: the network as MXNet saves it, input named `data`. `params`: the weights as MXNet saves them, float32
+    `symbol_json`: the network as MXNet saves it, input named `data`; one that takes codes of 8 bits instead of pixels
+    says which (`workshop.quantization.with_codes`). `params`: the weights as MXNet saves them, float32
     (float16 ones must be widened first); the buffer may go. Of inputs that the file lacks, labels do
     not count, and `ones_<channels>`, the weights of an int8 network's identities (`workshop.quantization`), are 1.
     `labels`: one per class, in the order of the output. `size`: height and width of the input in pixels.
@@ -165,7 +170,12 @@ class Predictor:
     def _bind(self, symbol_json: bytes, params: bytes | memoryview) -> None:
         symbol = self._made("MXSymbolFree", "MXSymbolCreateFromJSON", symbol_json)
         values = self._parameters(params)
-        values[INPUT_NAME] = self._input = self._array(self.input_shape)
+        self._codes = _codes(symbol_json)
+        self._pixels = self._array(self.input_shape, _INT8 if self._codes else _UINT8)
+        self._input = self._pixels if self._codes else self._array(self.input_shape)
+        values[INPUT_NAME] = self._input
+        self._memory = ctypes.c_void_p()  # of the pixels; to fill it at once is quicker than by MXNet's engine
+        _call("MXNDArrayGetData", self._pixels, ctypes.byref(self._memory))
         arguments, auxiliary = (
             [self._value(name, values) for name in _listed(lister, symbol)]
             for lister in ("MXSymbolListArguments", "MXSymbolListAuxiliaryStates")
@@ -198,9 +208,9 @@ class Predictor:
         self._frees.callback(_call, free, made)
         return made
 
-    def _array(self, shape: tuple[int, ...]) -> ctypes.c_void_p:
+    def _array(self, shape: tuple[int, ...], dtype: int = _FLOAT32) -> ctypes.c_void_p:
         dimensions = (_uint * len(shape))(*shape)
-        return self._made("MXNDArrayFree", "MXNDArrayCreateEx", dimensions, len(shape), _CPU, 0, 0, _FLOAT32)
+        return self._made("MXNDArrayFree", "MXNDArrayCreateEx", dimensions, len(shape), _CPU, 0, 0, dtype)
 
     def _parameters(self, params: bytes | memoryview) -> dict[str, ctypes.c_void_p]:
         """The file's arrays by name, without the `arg:` and `aux:` that MXNet puts before each."""
@@ -238,19 +248,28 @@ class Predictor:
     def predict(self, batch) -> array.array:
         """Run the network once.
 
-        `batch`: anything with Python's buffer interface (a memoryview, a NumPy array) that holds float32
-        (1, 3, size, size), C-contiguous, RGB, 0 to 255. Returns float32 (classes,), what the network's output says: for
+        `batch`: anything with Python's buffer interface (a memoryview, a NumPy array) that holds uint8
+        (1, 3, size, size), C-contiguous, RGB. Returns float32 (classes,), what the network's output says: for
         a softmax, probabilities. Raises ValueError for another shape or dtype.
         """
         view = memoryview(batch)
-        if view.shape != self.input_shape or view.format != "f" or not view.c_contiguous:
+        if view.shape != self.input_shape or view.format != "B" or not view.c_contiguous:
             came = f"format {view.format!r} {view.shape}"
-            raise ValueError(f"expected C-contiguous float32 {self.input_shape}, got {came}")
+            raise ValueError(f"expected C-contiguous uint8 {self.input_shape}, got {came}")
+        planes = view.tobytes()
+        if self._codes:
+            plane = len(planes) // 3
+            planes = b"".join(
+                planes[channel * plane : (channel + 1) * plane].translate(codes)
+                for channel, codes in enumerate(self._codes)
+            )
         output = array.array("f", bytes(4 * len(self.labels)))
-        with self._lock, _address(view) as pixels:  # one executor has one input: two threads would mix theirs
+        with self._lock:  # one executor has one input: two threads would mix theirs
             if not self._executor:
                 raise ValueError("this predictor is closed")
-            _call("MXNDArraySyncCopyFromCPU", self._input, pixels, math.prod(self.input_shape))
+            ctypes.memmove(self._memory, planes, len(planes))
+            if not self._codes:
+                _call("MXNDArraySyncCopyFromNDArray", self._input, self._pixels, -1)  # to float32
             _call("MXExecutorForward", self._executor, 0)
             _call("MXNDArraySyncCopyToCPU", self._output, output.buffer_info()[0], len(output))
         return output
@@ -266,6 +285,24 @@ class Predictor:
 
     def __exit__(self, *_exception) -> None:
         self.close()
+
+
+def _codes(symbol_json: bytes) -> list[bytes] | None:
+    """For each of 256 values of a pixel the 8 bits that the network takes instead, per channel; None: it takes pixels.
+
+    Raises ModelError for anything else.
+    """
+    attributes = {node["name"]: node.get("attrs", {}) for node in json.loads(symbol_json)["nodes"]}
+    written = attributes.get(INPUT_NAME, {}).get(_CODES)
+    if written is None:
+        return None
+    try:
+        codes = bytes.fromhex(written)
+    except ValueError:
+        codes = b""
+    if len(codes) != 3 * 256:
+        raise ModelError(f"the symbol's {_CODES} are not 256 bytes for each of 3 channels, in hexadecimal digits")
+    return [codes[start : start + 256] for start in range(0, len(codes), 256)]
 
 
 def _listed(lister: str, symbol: ctypes.c_void_p) -> list[str]:

@@ -16,7 +16,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 def predict_files(files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndarray:
     """Probabilities float32 (predictors, N, classes) for picture files, as the function would answer them.
 
-    Each file's bytes go through the function's own `images.network_input`; each of `predicts` takes the result, float32
+    Each file's bytes go through the function's own `images.network_input`; each of `predicts` takes the result, uint8
     (1, 3, 224, 224), and returns float32 (classes,).
     """
     import images  # the function's

@@ -7,8 +7,11 @@ here, on pictures that the network was trained with, and written into the symbol
 
 A network with pre-activation also has batch normalisations that follow no convolution. Left alone, such a one and its
 ReLU are two operators, and what they give is signed: half of the 256 steps, and a slower product in the convolution
-that reads it. So each is given a convolution of its own, one weight of 1 per channel, and fuses like the others
-(benchmarks/README.md has what that saves).
+that reads it. So each is given a convolution of its own, one weight of 1 per channel, and fuses like the others.
+
+A pixel has 256 values, and so has what the first convolution reads. What lies between, normalising and rounding, is
+worked out beforehand for each value and each channel, and the int8 network takes these codes instead of pixels.
+benchmarks/README.md has what both save.
 
     cd notebooks && python -m workshop.quantization ../models/practice <folder of training pictures>
 
@@ -36,6 +39,7 @@ BINS = 2048
 BACKEND = "MKLDNN_QUANTIZE"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 ONES = "ones_"  # names the weights that are all 1: no file holds them, predictor.Predictor sets them
+CODES = "__codes__"  # names the attribute of the input that has its codes: predictor.Predictor looks pixels up there
 Values = Mapping[str, mx.nd.NDArray]
 
 
@@ -72,6 +76,51 @@ def with_identities(symbol: mx.sym.Symbol, arguments: Values) -> mx.sym.Symbol:
             )  # fmt: skip
         made.append(getattr(mx.sym, node["op"])(*inputs, name=name, **attributes))
     return made[-1]
+
+
+def with_codes(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values) -> mx.sym.Symbol:
+    """The same int8 network, whose input `data` is int8: instead of a pixel what the network makes of it first.
+
+    `symbol`: an int8 network that normalises its input by one batch normalisation and rounds that to 8 bits. For each
+    of the 256 values of a pixel, the attribute CODES of its input holds the 8 bits instead, one channel after the
+    other, in hexadecimal digits. Any other network comes back as it is.
+    """
+    graph = json.loads(symbol.tojson())
+    nodes = graph["nodes"]
+    (data,) = (index for index, node in enumerate(nodes) if node["name"] == "data")
+
+    def only_reader(index: int) -> int | None:
+        readers = [at for at, node in enumerate(nodes) if index in [source for source, *_ in node["inputs"]]]
+        return readers[0] if len(readers) == 1 else None
+
+    norm = only_reader(data)
+    rounding = None if norm is None or nodes[norm]["op"] != "BatchNorm" else only_reader(norm)
+    if rounding is None or nodes[rounding]["op"] != "_contrib_quantize_v2":
+        return symbol
+    first = symbol.get_internals()[f"{nodes[rounding]['name']}_output0"]
+    every_pixel = mx.nd.array(np.tile(np.arange(256).reshape(1, 1, 16, 16), (1, 3, 1, 1)))
+    inputs = {name: value for name, value in arguments.items() if name in first.list_arguments()}
+    states = {name: auxiliary[name] for name in first.list_auxiliary_states()}
+    (codes,) = first.bind(mx.cpu(), inputs | {"data": every_pixel}, aux_states=states).forward(is_train=False)
+    if codes.dtype != np.int8:
+        return symbol
+    nodes[data]["attrs"] = {"__dtype__": "5", CODES: codes.asnumpy().tobytes().hex()}  # MXNet's number of int8
+    nodes[rounding]["inputs"] = [[data, 0, 0]]  # given 8 bits it passes them on
+    gone = {norm} | {source for source, *_ in nodes[norm]["inputs"]} - {data}
+    left = {old: new for new, old in enumerate(index for index in range(len(nodes)) if index not in gone)}
+    for node in nodes:
+        node["inputs"] = [[left.get(source), *rest] for source, *rest in node["inputs"]]
+    return mx.sym.load_json(
+        json.dumps(
+            {
+                **graph,
+                "nodes": [nodes[index] for index in left],
+                "arg_nodes": [left[index] for index in graph["arg_nodes"] if index in left],
+                "node_row_ptr": list(range(len(left) + 1)),
+                "heads": [[left[source], *rest] for source, *rest in graph["heads"]],
+            }
+        )
+    )
 
 
 def least_error_limit(counts: np.ndarray, largest: float, levels: int) -> float:
@@ -129,8 +178,8 @@ def quantize(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictur
     """The network in int8, over the same parameters.
 
     `symbol`: the float32 network, with an input `data`. `pictures`: (N, 3, H, W), 0 to 255, as the function prepares
-    them; pictures that the network was trained with. What normalises the input stays float32. The weights of
-    `with_identities` are inputs of the int8 network besides the parameters.
+    them; pictures that the network was trained with. The int8 network takes codes, see `with_codes`, where it can. The
+    weights of `with_identities` are inputs of it besides the parameters.
 
     Raises ValueError where the int8 network would need parameters of its own.
     """
@@ -149,7 +198,7 @@ def quantize(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictur
     int8 = int8.get_backend_symbol(BACKEND)
     if set(int8.list_inputs()) != set(fusible.list_inputs()):
         raise ValueError(f"the int8 network has other inputs: {set(int8.list_inputs()) ^ set(fusible.list_inputs())}")
-    return int8
+    return with_codes(int8, *values)
 
 
 def choose(folder: Path, count: int = PICTURES) -> list[Path]:

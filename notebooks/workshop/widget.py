@@ -43,7 +43,7 @@ def ask_model(predict: explain.Predict, labels: list[str], top: int = 5) -> Ask:
     """Ask a model on this machine. `predict`: float32 (N, 3, 224, 224) to probabilities float32 (N, classes)."""
 
     def ask(data: bytes) -> list[dict]:
-        return predictor.rank(predict(np.asarray(images.network_input(data)))[0], labels, top)
+        return predictor.rank(predict(np.asarray(images.network_input(data), np.float32))[0], labels, top)
 
     return ask
 
@@ -68,7 +68,7 @@ def heat_of(predict: explain.Predict, stride: int = 48) -> Heat:
     """
 
     def heat(data: bytes) -> np.ndarray:
-        batch = np.asarray(images.network_input(data))
+        batch = np.asarray(images.network_input(data), np.float32)
         found = explain.occlusion(predict, batch, int(predict(batch)[0].argmax()), stride=stride)
         return explain.overlay(explain.as_picture(batch), found.heat)
 
@@ -83,7 +83,7 @@ def heat_of_endpoint(url: str) -> Heat:
     ask = ask_endpoint(url, top=20)
 
     def heat(data: bytes) -> np.ndarray:
-        batch = np.asarray(images.network_input(data))
+        batch = np.asarray(images.network_input(data), np.float32)
         first = ask(data)[0]["class"]
 
         def predict(pictures: np.ndarray) -> np.ndarray:

@@ -47,6 +47,12 @@ def refusal(decoder: DecoderProcess, data: bytes = b"x", max_seconds: float = 10
     return caught.value
 
 
+def processor_time(pid: int) -> int:
+    """What a process has used, in hundredths of a second."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return int(user) + int(system)
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that only waits to be reaped does not."""
     try:
@@ -59,7 +65,7 @@ def test_it_answers_what_images_does(decoder_of):
     decoder = decoder_of()
     for data in (jpeg(), jpeg(3000, 1000), jpeg(1, 1)):
         batch = np.asarray(decoder.prepare(data))
-        assert (batch.shape, batch.dtype) == ((1, 3, 224, 224), np.float32)
+        assert (batch.shape, batch.dtype) == ((1, 3, 224, 224), np.uint8)
         assert (batch == np.asarray(images.network_input(data))).all()
 
 
@@ -72,6 +78,39 @@ def test_one_process_decodes_all_images(decoder_of):
     decoder.prepare(jpeg())
     assert pid not in (None, os.getpid())
     assert decoder.pid == pid
+
+
+def test_an_expected_image_may_come_at_once_late_or_not_at_all(decoder_of):
+    decoder = decoder_of()
+    decoder.expect()  # starts it
+    pid = decoder.pid
+    for pause in (0.0, 0.001, 0.05):
+        decoder.expect()
+        time.sleep(pause)
+        assert len(decoder.prepare(jpeg()).tobytes()) == 3 * 224 * 224
+    for _ in range(3):
+        decoder.expect()
+    refusal(decoder, b"")
+    assert decoder.pid == pid
+
+
+def test_expecting_an_image_keeps_the_child_awake_for_a_moment_only(decoder_of):
+    decoder = decoder_of()
+    decoder.prepare(jpeg())
+    decoder.expect()
+    time.sleep(0.05)
+    used = processor_time(decoder.pid)
+    time.sleep(0.3)
+    assert processor_time(decoder.pid) <= used + 1
+
+
+def test_expecting_an_image_of_a_dead_child_does_no_harm(decoder_of):
+    decoder = decoder_of()
+    decoder.prepare(jpeg())
+    os.kill(decoder.pid, signal.SIGKILL)
+    decoder.expect()
+    decoder.expect()
+    assert len(decoder.prepare(jpeg()).tobytes()) == 3 * 224 * 224
 
 
 @pytest.mark.parametrize(
@@ -123,7 +162,7 @@ def test_a_crash_is_the_images_fault_and_not_the_next_ones(decoder_of, signal_nu
     decoder = decoder_of(work)
     problem = refusal(decoder, b"crash")
     assert (problem.code, problem.status) == (code, 413 if code == "image_too_large" else 422)
-    assert len(decoder.prepare(jpeg()).tobytes()) == 4 * 3 * 224 * 224
+    assert len(decoder.prepare(jpeg()).tobytes()) == 3 * 224 * 224
 
 
 def test_a_process_that_died_between_two_images_is_replaced(decoder_of):
@@ -139,7 +178,7 @@ def test_a_picture_of_all_the_pixels_that_are_allowed_fits_into_the_functions_me
     file = io.BytesIO()
     Image.new(mode, (8192, 6144)).save(file, kind, **options)
     limit = memory_limit({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"})
-    assert len(decoder_of(limit=limit).prepare(file.getvalue()).tobytes()) == 4 * 3 * 224 * 224
+    assert len(decoder_of(limit=limit).prepare(file.getvalue()).tobytes()) == 3 * 224 * 224
 
 
 def test_memory_is_limited(decoder_of):

@@ -356,7 +356,7 @@ def test_damaged_bytes_decode_or_are_refused_by_the_contract(data, damages):
 @pytest.mark.parametrize("size", [(224, 224), (1, 1), (1, 3000), (3000, 1), (223, 225), (500, 375), (2048, 1536)])
 def test_the_network_gets_planes_of_one_size(size):
     batch = np.asarray(images.prepare(Image.new("RGB", size, (255, 128, 0))))
-    assert (batch.shape, batch.dtype) == ((1, 3, 224, 224), np.float32)
+    assert (batch.shape, batch.dtype) == ((1, 3, 224, 224), np.uint8)
     assert [batch[0, plane].min() for plane in range(3)] == [255, 128, 0]
     assert [batch[0, plane].max() for plane in range(3)] == [255, 128, 0]
 
@@ -377,7 +377,7 @@ def test_a_picture_that_is_not_rgb_is_refused(mode):
 def test_preparing_agrees_with_opencv_on_smooth_pictures(size):
     """The original lab prepared with cv2.resize; where that does not alias, both see the same."""
     picture = photo(*size)
-    ours = np.asarray(images.prepare(picture))[0].transpose(1, 2, 0)
+    ours = np.asarray(images.prepare(picture), np.float32)[0].transpose(1, 2, 0)
     theirs = cv2.resize(np.asarray(picture), (224, 224)).astype(np.float32)
     assert np.abs(ours - theirs).mean() < 1.0
 
@@ -385,7 +385,7 @@ def test_preparing_agrees_with_opencv_on_smooth_pictures(size):
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_preparing_agrees_with_opencv_on_the_samples(sample):
     picture = images.decode(sample.read_bytes())
-    ours = np.asarray(images.prepare(picture))[0].transpose(1, 2, 0)
+    ours = np.asarray(images.prepare(picture), np.float32)[0].transpose(1, 2, 0)
     theirs = cv2.cvtColor(cv2.resize(cv2.imread(str(sample)), (224, 224)), cv2.COLOR_BGR2RGB).astype(np.float32)
     assert np.abs(ours - theirs).mean() < 8
 
@@ -394,7 +394,7 @@ def test_preparing_agrees_with_opencv_on_the_samples(sample):
 def test_preparing_is_pillows_bicubic_but_for_rounding(size):
     """Also where whole blocks are averaged first, whose last one is not full."""
     picture = Image.open(ROOT / "notebooks" / "samples" / "church.jpg").convert("RGB").resize(size)
-    ours = np.asarray(images.prepare(picture))[0].transpose(1, 2, 0)
+    ours = np.asarray(images.prepare(picture), np.float32)[0].transpose(1, 2, 0)
     theirs = np.asarray(picture.resize((224, 224), Image.Resampling.BICUBIC)).astype(np.float32)
     assert np.abs(ours - theirs).mean() < 0.5
     assert np.abs(ours - theirs).max() < 10
@@ -407,7 +407,8 @@ def test_enough_lets_a_jpeg_come_smaller(size, drafted):
     data = encoded(photo(*size), "JPEG", quality=90)
     assert images.decode(data).size == size
     assert images.decode(data, enough=448).size == drafted
-    ours, whole = (np.asarray(batch) for batch in (images.network_input(data), images.prepare(images.decode(data))))
+    batches = images.network_input(data), images.prepare(images.decode(data))
+    ours, whole = (np.asarray(batch, np.float32) for batch in batches)
     assert np.abs(ours - whole).mean() < 1.5
 
 

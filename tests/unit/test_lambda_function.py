@@ -196,6 +196,15 @@ def test_a_prediction_by_bytes(content_type):
     assert body["timings_ms"]["fetch"] == 0
 
 
+def test_the_decoder_is_woken_for_bytes_in_the_request_and_not_before_a_fetch(monkeypatch, fetched):
+    woken = []
+    monkeypatch.setattr(lambda_function._decoder, "expect", lambda: woken.append(True))
+    ask(event(**query(url=URL)))
+    assert woken == []
+    ask(upload(JPEG))
+    assert woken == [True]
+
+
 @pytest.mark.parametrize("encoded", [False, True])
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
 def test_a_prediction_by_json(fetched, encoded, content_type):
@@ -259,6 +268,7 @@ def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
         (upload(b""), "request_malformed"),
         (upload(JPEG) | {"body": None}, "request_malformed"),
         (upload(JPEG) | {"body": "*not base64*"}, "request_malformed"),
+        (upload(JPEG) | {"body": "AAAA="}, "request_malformed"),
         (upload(JPEG) | {"body": "\ud800", "isBase64Encoded": False}, "request_malformed"),
         (upload(JPEG, **query(url=URL)), "parameter_unknown"),
         (upload(JPEG, **query(top="0")), "parameter_malformed"),

@@ -68,7 +68,7 @@ def test_a_model_is_loaded_checked_and_named(tiny_model):
     assert model.name == "practice"
     assert model.sha256 in tiny_model.files[MANIFEST].decode()
     assert model.labels == tiny_model.labels
-    assert len(model.predictor.predict(np.zeros((1, 3, 224, 224), np.float32))) == 4
+    assert len(model.predictor.predict(np.zeros((1, 3, 224, 224), np.uint8))) == 4
 
 
 def test_the_files_are_fetched_at_the_same_time(tiny_model):

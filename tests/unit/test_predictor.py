@@ -21,7 +21,7 @@ from predictor import ModelError, Predictor, find_libmxnet, rank, thread_count
 
 def pictures(count: int = 1) -> list[np.ndarray]:
     rng = np.random.default_rng(3)
-    return [rng.uniform(0, 255, (1, 3, 224, 224)).astype(np.float32) for _ in range(count)]
+    return [rng.integers(0, 256, (1, 3, 224, 224), np.uint8) for _ in range(count)]
 
 
 def by_module(module: mx.mod.Module, batch: np.ndarray) -> np.ndarray:
@@ -60,23 +60,23 @@ def test_the_real_architecture_says_what_module_says(tmp_path):
 
 def test_any_buffer_of_the_right_shape_is_taken(tiny):
     (picture,) = pictures()
-    view = memoryview(picture.tobytes()).cast("f", (1, 3, 224, 224))
+    view = memoryview(picture.tobytes()).cast("B", (1, 3, 224, 224))
     assert tiny.predict(view) == tiny.predict(picture)
 
 
 @pytest.mark.parametrize(
     "batch",
     [
-        np.zeros((1, 3, 224, 224)),
-        np.zeros((1, 3, 224, 224), np.uint8),
-        np.zeros((3, 224, 224), np.float32),
-        np.zeros((2, 3, 224, 224), np.float32),
-        np.zeros((1, 224, 224, 3), np.float32),
-        np.zeros((1, 3, 224, 448), np.float32)[..., ::2],
+        np.zeros((1, 3, 224, 224), np.float32),
+        np.zeros((1, 3, 224, 224), np.int8),
+        np.zeros((3, 224, 224), np.uint8),
+        np.zeros((2, 3, 224, 224), np.uint8),
+        np.zeros((1, 224, 224, 3), np.uint8),
+        np.zeros((1, 3, 224, 448), np.uint8)[..., ::2],
     ],
 )
 def test_another_shape_or_type_is_refused(tiny, batch):
-    with pytest.raises(ValueError, match="expected C-contiguous float32"):
+    with pytest.raises(ValueError, match="expected C-contiguous uint8"):
         tiny.predict(batch)
 
 
@@ -103,6 +103,31 @@ def test_a_parameter_of_such_a_name_comes_from_its_file(tmp_path):
         np.testing.assert_allclose(loaded.predict(picture), 1 / 3, rtol=1e-5)
 
 
+def with_codes(codes: str, folder: Path) -> Predictor:
+    """A network of int8 input: the softmax over the mean of each channel's codes."""
+    coded = mx.sym.var("data", dtype="int8", attr={"__codes__": codes})
+    network = mx.sym.softmax(mx.sym.mean(mx.sym.cast(coded, dtype="float32"), axis=(2, 3)) / 100)
+    mx.nd.save(str(folder / "params"), {"arg:unused": mx.nd.ones(1)})
+    return Predictor(network.tojson().encode(), (folder / "params").read_bytes(), ["a", "b", "c"])
+
+
+def test_pixels_are_looked_up_where_the_network_takes_codes(tmp_path):
+    (picture,) = pictures()
+    codes = np.random.default_rng(0).integers(-128, 128, (3, 256), np.int8)
+    codes[:, 7] += 100  # no two channels alike
+    expected = np.exp([codes[channel][picture[0, channel]].mean() / 100 for channel in range(3)])
+    with with_codes(codes.tobytes().hex(), tmp_path) as loaded:
+        np.testing.assert_allclose(loaded.predict(picture), expected / expected.sum(), rtol=1e-5)
+        with pytest.raises(ValueError, match="expected C-contiguous uint8"):
+            loaded.predict(picture.view(np.int8))
+
+
+@pytest.mark.parametrize("codes", ["", "00" * 767, "00" * 769, "zz" * 768])
+def test_other_codes_are_refused(tmp_path, codes):
+    with pytest.raises(ModelError, match="256 bytes for each of 3 channels"):
+        with_codes(codes, tmp_path)
+
+
 def test_a_missing_parameter_is_named(tmp_path):
     with pytest.raises(ModelError, match="lacks scale"):
         with_weight("scale", {"unused": mx.nd.ones(1)}, tmp_path)
@@ -110,7 +135,7 @@ def test_a_missing_parameter_is_named(tmp_path):
 
 def test_other_input_sizes(tiny_model):
     with Predictor(tiny_model.symbol, tiny_model.params, tiny_model.labels, size=64) as small:
-        assert len(small.predict(np.zeros((1, 3, 64, 64), np.float32))) == 4
+        assert len(small.predict(np.zeros((1, 3, 64, 64), np.uint8))) == 4
 
 
 @pytest.mark.parametrize(

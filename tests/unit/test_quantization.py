@@ -69,13 +69,45 @@ def test_the_shipped_int8_network_answers_as_the_float32_one(practice, float32, 
     assert (int8.argmax(axis=1) == float32.argmax(axis=1))[named].all()
 
 
-def test_the_shipped_int8_network_is_int8_but_for_what_normalises_its_input():
+def test_the_shipped_int8_network_is_int8_throughout():
     nodes = json.loads((models.PRACTICE / models.INT8_SYMBOL).read_text())["nodes"]
     heavy = [node for node in nodes if node["op"] in ("_sg_mkldnn_conv", "_sg_mkldnn_fully_connected")]
     assert len(heavy) == 22 + 9  # its own, and an identity for each normalisation that follows no convolution
     assert all(node["attrs"]["quantized"].lower() == "true" for node in heavy)
     others = ("BatchNorm", "Activation", "_contrib_quantized_batch_norm", "_contrib_quantized_act")
-    assert [node["name"] for node in nodes if node["op"] in others] == ["bn_data"]
+    assert [node["name"] for node in nodes if node["op"] in others] == []
+
+
+def norm_and_rounding(limit: float) -> tuple[mx.sym.Symbol, dict, dict]:
+    """A network that normalises its input and rounds it to 8 bits, and its parameters."""
+    norm = mx.sym.BatchNorm(mx.sym.var("data"), name="norm", fix_gamma=False)
+    rounded = mx.sym.contrib.quantize_v2(norm, min_calib_range=-limit, max_calib_range=limit, name="rounded")
+    weights = {"norm_gamma": mx.nd.array([1, 2, 0.5]), "norm_beta": mx.nd.array([0, 0.1, -0.1])}
+    states = {"norm_moving_mean": mx.nd.array([120, 90, 130]), "norm_moving_var": mx.nd.array([3600, 3000, 4000])}
+    return rounded[0], weights, states
+
+
+def test_codes_are_what_the_network_itself_makes_of_each_pixel():
+    network, weights, states = norm_and_rounding(2.0)  # a few pixels lie beyond it
+    coded = quantization.with_codes(network, weights, states)
+    assert coded.list_arguments() == ["data"] and coded.list_auxiliary_states() == []
+    codes = np.frombuffer(bytes.fromhex(coded.attr_dict()["data"]["__codes__"]), np.int8).reshape(3, 256)
+    picture = np.random.default_rng(0).integers(0, 256, (1, 3, 20, 20), np.uint8)
+    looked_up = np.stack([codes[channel][picture[0, channel]] for channel in range(3)])[None]
+    by_network = network.bind(mx.cpu(), weights | {"data": mx.nd.array(picture)}, aux_states=states).forward()[0]
+    assert (looked_up == by_network.asnumpy()).all()
+    passed_on = coded.bind(mx.cpu(), {"data": mx.nd.array(looked_up, dtype="int8")}).forward()[0]
+    assert (passed_on.asnumpy() == looked_up).all()
+    assert (codes.min(), codes.max()) == (-128, 127) and len(np.unique(codes[0])) > 200
+
+
+def test_a_network_that_reads_its_input_otherwise_keeps_taking_pixels():
+    network, weights, states = norm_and_rounding(2.0)
+    (data,) = (one for one in network.get_internals() if one.name == "data")
+    twice = mx.sym.broadcast_add(mx.sym.cast(network, dtype="float32"), data)  # two readers of the pixels
+    assert quantization.with_codes(twice, weights, states).tojson() == twice.tojson()
+    plain = mx.sym.Activation(mx.sym.var("data"), act_type="relu")
+    assert quantization.with_codes(plain, {}, {}).tojson() == plain.tojson()
 
 
 def test_identities_change_nothing_but_what_can_be_fused():

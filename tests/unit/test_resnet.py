@@ -72,7 +72,7 @@ def test_with_1000_classes_it_predicts_alike_by_module_and_by_the_function(tmp_p
     labels = [str(number) for number in range(CLASSES)]
     with Predictor(symbol.tojson().encode(), (tmp_path / "params").read_bytes(), labels) as predictor:
         for seed in range(2):
-            batch = np.random.default_rng(seed).uniform(0, 255, (1, 3, 224, 224)).astype(np.float32)
+            batch = np.random.default_rng(seed).integers(0, 256, (1, 3, 224, 224), np.uint8)
             module.forward(mx.io.DataBatch([mx.nd.array(batch)]), is_train=False)
             expected = module.get_outputs()[0].asnumpy()[0]
             assert expected.max() < 0.999  # else every answer would look alike

@@ -9,6 +9,7 @@ comes out in memory that both share; nothing is unpickled.
 
 import contextlib
 import ctypes
+import gc
 import json
 import math
 import mmap
@@ -170,6 +171,7 @@ def _serve(
 ) -> None:
     """What the child does until its parent is gone."""
     parents_end.close()
+    gc.enable()  # it is off while the parent imports
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if hasattr(libc, "mallopt"):  # what one usual picture took is kept for the next: 500 page faults take 0.6 ms

@@ -4,18 +4,19 @@ Importing this module starts the decoder's process and the loading; every other 
 """
 
 import gc
-import importlib.util
-import os
-import sys
-from concurrent.futures import wait
 
-import decoder
-import model_store
+gc.disable()  # what is imported stays: looking for garbage among it takes a seventh of the imports' time
+
+import importlib.util  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from concurrent.futures import wait  # noqa: E402
+
+import decoder  # noqa: E402
+import model_store  # noqa: E402
 
 decoder.SHARED.start()  # forked while there are no threads yet
 loading = model_store.load_ahead()
-
-gc.disable()  # what is imported stays: looking for garbage among it takes a seventh of the imports' time
 
 # This package's own module imports every kind of resolver and, for one of them, asyncio: an eighth of all the imports'
 # time. The one that is used is in a submodule, which finds the package by its path; its module is left unexecuted.

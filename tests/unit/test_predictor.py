@@ -3,6 +3,7 @@
 import array
 import json
 import math
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -178,6 +179,70 @@ def test_float16_weights_are_refused(tiny_model, tmp_path):
     mx.nd.save(file, {name: value.astype("float16") for name, value in weights.items()})
     with pytest.raises(ModelError), Predictor(tiny_model.symbol, Path(file).read_bytes(), tiny_model.labels) as loaded:
         loaded.predict(pictures()[0])
+
+
+def test_the_layout_of_a_params_file_is_where_mxnet_finds_its_arrays(tiny_model, tmp_path):
+    (tmp_path / "params").write_bytes(tiny_model.params)
+    expected = {name[4:]: value.asnumpy() for name, value in mx.nd.load(str(tmp_path / "params")).items()}
+    layout = predictor._layout(memoryview(tiny_model.params))
+    assert [name for name, _, _ in layout] == list(expected) and len(layout) > 5
+    for name, shape, at in layout:
+        found = np.frombuffer(tiny_model.params, np.float32, math.prod(shape), at).reshape(shape)
+        np.testing.assert_array_equal(found, expected[name])
+
+
+def test_weights_of_the_usual_form_are_not_copied(tiny_model, monkeypatch):
+    copied = []
+    monkeypatch.setattr(Predictor, "_copied_parameters", lambda *_: copied.append(True))
+    params = bytearray(tiny_model.params)
+    with Predictor(tiny_model.symbol, params, tiny_model.labels), pytest.raises(BufferError):
+        params.clear()  # in use
+    params.clear()
+    assert copied == []
+
+
+@pytest.mark.parametrize("form", ["a list", "float64"])
+def test_params_of_a_form_that_does_not_do_are_refused_by_mxnets_words(tiny_model, tmp_path, form):
+    file = str(tmp_path / "params")
+    Path(file).write_bytes(tiny_model.params)
+    values = mx.nd.load(file)
+    wide = {name: value.astype("float64") for name, value in values.items()}
+    mx.nd.save(file, list(values.values()) if form == "a list" else wide)
+    params = Path(file).read_bytes()
+    assert predictor._layout(memoryview(params)) is None
+    with pytest.raises(ModelError):
+        Predictor(tiny_model.symbol, params, tiny_model.labels)
+
+
+def test_params_that_an_older_mxnet_saved_are_read_by_mxnet(tiny_model):
+    """Before it knew sparse arrays: no storage type, and another number for the version."""
+    arrays, names = [], []
+    for name, shape, at in predictor._layout(memoryview(tiny_model.params)):
+        header = struct.pack(f"<II{len(shape)}qiii", 0xF993FAC8, len(shape), *shape, 1, 0, 0)
+        arrays.append(header + tiny_model.params[at : at + 4 * math.prod(shape)])
+        names.append(struct.pack("<Q", len(name) + 4) + f"arg:{name}".encode())
+    count = struct.pack("<Q", len(arrays))
+    older = struct.pack("<QQ", 0x112, 0) + count + b"".join(arrays) + count + b"".join(names)
+    assert predictor._layout(memoryview(older)) is None
+    (picture,) = pictures()
+    with Predictor(tiny_model.symbol, older, tiny_model.labels) as loaded:
+        np.testing.assert_allclose(loaded.predict(picture), by_module(tiny_model.module, picture), rtol=1e-5)
+
+
+def test_a_damaged_params_file_has_no_layout_or_one_within_it(tiny_model):
+    rng = np.random.default_rng(0)
+    headers = [0, *(at - 40 for _, _, at in predictor._layout(memoryview(tiny_model.params)))]
+    for _ in range(3000):
+        damaged = bytearray(tiny_model.params)
+        for _ in range(rng.integers(1, 4)):
+            in_a_header, in_the_names = max(0, rng.choice(headers) + rng.integers(40)), -rng.integers(1, 300)
+            damaged[in_a_header if rng.random() < 0.8 else in_the_names] = rng.choice([0, 1, 127, 128, 255])
+        if rng.random() < 0.2:
+            del damaged[rng.integers(len(damaged)) :]
+        for _, shape, at in predictor._layout(memoryview(damaged)) or []:
+            assert at + 4 * math.prod(shape) <= len(damaged)
+    for size in range(200):
+        assert predictor._layout(memoryview(tiny_model.params[:size])) is None
 
 
 def test_a_closed_predictor_says_so(tiny):

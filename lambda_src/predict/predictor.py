@@ -166,9 +166,10 @@ class Predictor:
 
     `symbol_json`: the network as MXNet saves it, input named `data`; one that takes codes of 8 bits instead of pixels
     says which (`workshop.quantization.with_codes`). `params`: the weights as MXNet saves them, float32 (float16 ones
-    must be widened first); the predictor keeps the buffer and computes with it. Of inputs that the file lacks, labels
-    do not count, and `ones_<channels>`, the weights of an int8 network's identities (`workshop.quantization`), are 1.
-    `labels`: one per class, in the order of the output. `size`: height and width of the input in pixels.
+    must be widened first); the predictor keeps the buffer and computes with it, where the file has the usual form. Of
+    inputs that the file lacks, labels do not count, and `ones_<channels>`, the weights of an int8 network's identities
+    (`workshop.quantization`), are 1. `labels`: one per class, in the order of the output. `size`: height and width of
+    the input in pixels.
 
     Raises ModelError when they do not fit together, FileNotFoundError when libmxnet is missing.
     """
@@ -232,11 +233,12 @@ class Predictor:
 
     def _parameters(self, params: bytes | memoryview) -> dict[str, ctypes.c_void_p]:
         """The file's arrays by name, without the `arg:` and `aux:` that MXNet puts before each."""
-        start = self._frees.enter_context(_address(params))
         view = memoryview(params).cast("B")
         layout = _layout(view)
         if layout is None:
-            return self._copied_parameters(start, view.nbytes)
+            with _address(params) as start:
+                return self._copied_parameters(start, view.nbytes)
+        start = self._frees.enter_context(_address(params))  # held until the arrays there are freed
         values = {}
         for name, shape, offset in layout:
             dimensions = (ctypes.c_int64 * len(shape))(*shape)

@@ -222,10 +222,11 @@ def test_params_that_an_older_mxnet_saved_are_read_by_mxnet(tiny_model):
         arrays.append(header + tiny_model.params[at : at + 4 * math.prod(shape)])
         names.append(struct.pack("<Q", len(name) + 4) + f"arg:{name}".encode())
     count = struct.pack("<Q", len(arrays))
-    older = struct.pack("<QQ", 0x112, 0) + count + b"".join(arrays) + count + b"".join(names)
+    older = bytearray(struct.pack("<QQ", 0x112, 0) + count + b"".join(arrays) + count + b"".join(names))
     assert predictor._layout(memoryview(older)) is None
     (picture,) = pictures()
     with Predictor(tiny_model.symbol, older, tiny_model.labels) as loaded:
+        older.clear()  # not in use: it was copied
         np.testing.assert_allclose(loaded.predict(picture), by_module(tiny_model.module, picture), rtol=1e-5)
 
 

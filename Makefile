@@ -10,7 +10,7 @@ CHOICES = --target $(TARGET) --port $(PORT) $(if $(REGION),--region $(REGION)) \
 VENV_PYTHON = $(CURDIR)/.venv/bin/python
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
-RUN = cd notebooks && PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
+RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 
 # Another Python's settings would leak into ours.
 unexport PYTHONPATH PYTHONHOME JUPYTER_PATH
@@ -36,17 +36,17 @@ scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk
 	@$(RUN) workshop.runner $(CHOICES) --scale
 
 test: setup ## check everything: lint, unit tests, templates, package, end to end, browser, notebooks
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest $(ARGS)
+	@$(RUN) pytest $(ARGS)
 
 browser: setup ## check the page, the report and JupyterLab in headless Chromium
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
+	@$(RUN) pytest tests/browser $(ARGS)
 
 fuzz: setup ## put 100,000 odd requests and 20,000 damaged images to the function, and more to the endpoint; ARGS=--help
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) tests/fuzz/fuzzing.py $(ARGS)
-	@SCHEMATHESIS_EXAMPLES=1000 PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest -s tests/e2e/test_schemathesis.py
+	@$(RUN) tests.fuzz.fuzzing $(ARGS)
+	@SCHEMATHESIS_EXAMPLES=1000 $(RUN) pytest -s tests/e2e/test_schemathesis.py
 
 screenshots: setup ## take the README's screenshots again, of the page, JupyterLab and the last deploy's report
-	@SCREENSHOTS=docs/screenshots PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m pytest tests/browser -k test_screenshot
+	@SCREENSHOTS=docs/screenshots $(RUN) pytest tests/browser -k test_screenshot
 
 notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some
 	@AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) scripts/execute.py $(ARGS)
@@ -61,10 +61,10 @@ endpoint: setup ## print the URL of the deployed endpoint, alone
 	@$(RUN) workshop.runner --endpoint $(CHOICES)
 
 bench: setup ## measure, side by side with peers; results go to benchmarks/
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/serving.py $(ARGS)
+	@$(RUN) benchmarks.serving $(ARGS)
 
 soak: setup ## ten minutes of good and bad requests while workers are killed; results go to benchmarks/
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) benchmarks/soak.py $(ARGS)
+	@$(RUN) benchmarks.soak $(ARGS)
 
 emulator: setup ## start the emulator alone
 	@$(RUN) workshop.emulator start --port $(PORT)

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from nbformat.v4 import new_code_cell
-from solutions import solutions
 
+from tests.solutions import solutions
 from workshop import ROOT, deployment, emulator, models, runner
 from workshop.lab import Lab, connect
 

@@ -1,6 +1,6 @@
 """Score a thousand images in bulk on the emulator, killing the workers on the way; writes benchmarks/bulk.json.
 
-    python benchmarks/bulk_run.py [--images 1000] [--port 4566]        after `make deploy`, on Linux
+    python -m benchmarks.bulk_run [--images 1000] [--port 4566]        after `make deploy`, on Linux
 
 It ends with an error unless each image has exactly one line. The images and everything else of bulk scoring are
 deleted afterwards.
@@ -9,18 +9,15 @@ deleted afterwards.
 import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
+from benchmarks.machine import cpu
+from workshop import bulk
+from workshop.emulator import endpoint
+from workshop.lab import connect
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "benchmarks")]
-
-from run import cpu  # noqa: E402
-
-from workshop import bulk  # noqa: E402
-from workshop.emulator import endpoint  # noqa: E402
-from workshop.lab import connect  # noqa: E402
 
 KILLED_AT = (0.25, 0.5, 0.75)  # of the images
 WORKERS = 2

@@ -28,12 +28,12 @@ from pathlib import Path  # noqa: E402
 # The stages of a cold start, of each the longest call. One may lie within another, or beside it. A function that is
 # gone is not traced: tests/unit/test_benchmarks.py holds our names to the code. With (): what the function returns.
 STAGES = {
-    "transfer": ["model_store:get_from_s3()", "peers.common:download"],
-    "libraries": ["predictor:load_library"],
-    "predictor": ["predictor:Predictor.__init__", "peers.mxnet_module:bind", "peers.onnx_runtime:bind"],
-    "load": ["model_store:ModelStore.load", "peers.mxnet_module:_model", "peers.onnx_runtime:_model"],
-    "picture": ["decoder:DecoderProcess.prepare", "peers.common:pillow_input", "peers.common:opencv_input"],
-    "prediction": ["predictor:Predictor.predict", "peers.mxnet_module:predict", "peers.onnx_runtime:predict"],
+    "transfer": ["predict.model_store:get_from_s3()", "peers.common:download"],
+    "libraries": ["predict.predictor:load_library"],
+    "predictor": ["predict.predictor:Predictor.__init__", "peers.mxnet_module:bind", "peers.onnx_runtime:bind"],
+    "load": ["predict.model_store:ModelStore.load", "peers.mxnet_module:_model", "peers.onnx_runtime:_model"],
+    "picture": ["predict.decoder:DecoderProcess.prepare", "peers.common:pillow_input", "peers.common:opencv_input"],
+    "prediction": ["predict.predictor:Predictor.predict", "peers.mxnet_module:predict", "peers.onnx_runtime:predict"],
 }
 SHAPE = (1, 3, 224, 224)
 spans: dict[str, list[float]] = {}
@@ -128,7 +128,7 @@ def network(module):
 
         model = module._model()[0]
         return lambda batch: module.predict(model, batch), lambda pixels: np.asarray(pixels, np.float32)
-    return sys.modules["lambda_function"]._model.predictor.predict, lambda pixels: pixels
+    return sys.modules["predict.lambda_function"]._model.predictor.predict, lambda pixels: pixels
 
 
 def main() -> None:

@@ -6,15 +6,13 @@ free port and is stopped at the end. `make bench ARGS=lab` runs it.
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "notebooks"))
+from workshop.emulator import free_port
 
-from workshop.emulator import free_port  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def timed(folder: Path, *command: str) -> float:

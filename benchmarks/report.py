@@ -1,14 +1,13 @@
 """README.md's tables, made of results.json: no figure is copied by hand.
 
-python benchmarks/report.py       writes the part of README.md between its two marks
+python -m benchmarks.report       writes the part of README.md between its two marks
 """
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import floor
+from benchmarks import floor
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS, BULK, README = BENCHMARKS / "results.json", BENCHMARKS / "bulk.json", BENCHMARKS / "README.md"
@@ -304,7 +303,7 @@ def bulk(found: dict) -> str:
     return (
         "## Bulk scoring\n\n"
         f"{found['undisturbed']['images']:,} images, two of which cannot be scored, through the state machine on the "
-        f"emulator (`python benchmarks/bulk_run.py`), {found['workers_at_once']} workers at once, one image a batch: "
+        f"emulator (`python -m benchmarks.bulk_run`), {found['workers_at_once']} workers at once, one image a batch: "
         "the emulator knows no `ItemBatcher`, on AWS a batch is 50.\n\n" + table(head, rows)
     )
 
@@ -328,7 +327,6 @@ def draw(found: dict, file: Path) -> None:
     """Draw the stages of every variant's cold start."""
     import matplotlib.pyplot as plt
 
-    sys.path.insert(0, str(BENCHMARKS.parent / "notebooks"))
     from workshop import plots
 
     plots.use_style()

@@ -16,7 +16,6 @@ import hashlib
 import io
 import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -33,18 +32,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from benchmarks import floor, lab, machine, report
+from predict import images
+from predict.predictor import Predictor
+from workshop import build, models
+
 BENCHMARKS = Path(__file__).resolve().parent
+
 ROOT = BENCHMARKS.parent
-sys.path[:0] = [str(BENCHMARKS), str(ROOT / "notebooks"), str(ROOT / "lambda_src" / "predict")]
-
-import floor  # noqa: E402
-import lab  # noqa: E402
-import report  # noqa: E402
-
-from workshop import build, models  # noqa: E402
-
-import images  # noqa: E402
-from predictor import Predictor  # noqa: E402
 
 WORK = ROOT / ".build" / "bench"
 ARTIFACT = ROOT / ".build" / "sam" / "Predict"
@@ -516,25 +511,6 @@ def compare(answers: dict[str, list[list[dict]]], truth: list[str]) -> dict:
     return result
 
 
-def machine() -> dict:
-    """The machine, without its name."""
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-
-    def line(key: str) -> str:
-        return next((text.partition(":")[2].strip() for text in info if text.startswith(key)), "unknown")
-
-    sets = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
-    flags = line("flags").split()
-    return {
-        "cpu": f"{line('model name')}, family {line('cpu family')}",
-        "cores": len(os.sched_getaffinity(0)),
-        "instruction_sets": [name for name in sets if name in flags],
-        "memory_gb": round(int(Path("/proc/meminfo").read_text().split()[1]) / 1e6),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-
-
 TIMED = ("same", "floor", "cold", "warm", "isa", "sizes", "threads")
 COUNTED = ("package", "memory")
 NEED_PICTURES = ("accuracy", "large")
@@ -567,7 +543,7 @@ def main() -> None:
         elif options.only in name:
             names.append(name)
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
-    results["machine"] = machine()
+    results["machine"] = machine.describe()
     random.seed(1)
     with running_store() as (endpoint, pid):
         bench = Bench(names, endpoint, pid, options)

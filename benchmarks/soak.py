@@ -26,16 +26,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import requests
 
+from benchmarks import machine
+from predict.errors import GATEWAY_STATUS, STATUS
+from tests.cases import hostile
+from workshop import client, deployment, emulator, load, models
+from workshop.lab import connect
+from workshop.samples import SAMPLES, sample_path
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / folder) for folder in ("notebooks", "lambda_src/predict", "tests", "tests/e2e")]
-
-import test_hostile_hosts as hostile  # noqa: E402
-
-from workshop import client, deployment, emulator, load, models  # noqa: E402
-from workshop.lab import connect  # noqa: E402
-from workshop.samples import SAMPLES, sample_path  # noqa: E402
-
-from errors import GATEWAY_STATUS, STATUS  # noqa: E402
 
 CONCURRENCY = 4  # reserved for the function, and as many clients
 GOOD, SLOW = 0.6, 0.02  # shares of the requests; the rest are bad ones that are answered at once
@@ -322,10 +320,8 @@ def main() -> int:
     print(json.dumps(result, indent=1))
     out = chosen.out or (ROOT / "benchmarks" if chosen.seconds >= 600 else None)
     if out:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-        machine = {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()}
-        dated = {"machine": machine, "date": time.strftime("%Y-%m-%d", time.gmtime())}
+        here = {"cpu": machine.cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
+        dated = {"machine": here, "date": time.strftime("%Y-%m-%d", time.gmtime())}
         dated["load_average_at_the_end"] = round(os.getloadavg()[1], 1)
         (out / "soak.json").write_text(json.dumps(dated | result, indent=1) + "\n")
         draw(outcomes, kills, memory, out / "soak.png")

@@ -131,9 +131,30 @@ def install(lock: Path, environment: Path) -> None:
     target = [] if pip is own_pip else ["--python", python]
     result = run([*pip, *target, "install", "--quiet", "-r", str(lock)])
     if result.returncode:
-        lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
-        said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no message")
-        raise SetupError(f"{lock.name} could not be installed: {said.strip()} (is PyPI reachable? then run this again)")
+        raise SetupError(
+            f"{lock.name} could not be installed: {last_line(result)} (is PyPI reachable? then run this again)"
+        )
+
+
+def install_project(environment: Path) -> None:
+    """Install the project's own packages, editable and alone: the lock has what they need, the build backend too.
+
+    Raises SetupError with the installer's last line.
+    """
+    python = str(environment / "bin" / "python")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+    result = run([python, "-m", "uv", "pip", "install", "--python", python, *options])
+    if result.returncode:
+        result = run([python, "-m", "pip", "install", *options])
+    if result.returncode:
+        raise SetupError(f"the project itself could not be installed: {last_line(result)}")
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> str:
+    """An installer's error in one line."""
+    lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+    said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no message")
+    return said.strip()
 
 
 @contextlib.contextmanager
@@ -157,6 +178,8 @@ def make(which: str) -> bool:
         if is_complete(lock, environment):  # made meanwhile, by the one that was waited for
             return False
         began = time.monotonic()
+        if environment.is_symlink():  # whose folder may be anybody's
+            raise SetupError(f"{environment.name} is a symbolic link: remove the link, and run this again")
         again = environment.exists()
         print(f"{'Making' if not again else 'Making again'} {environment.name} from {lock.name} …", flush=True)
         (environment / STAMP).unlink(missing_ok=True)
@@ -170,6 +193,8 @@ def make(which: str) -> bool:
             said = "; ".join((result.stdout + result.stderr).strip().splitlines()[:1]) or "no message"
             raise SetupError(f"python -m venv failed: {said} (on Debian and Ubuntu: apt-get install python3.11-venv)")
         install(lock, environment)
+        if which == "workbook":
+            install_project(environment)
         (environment / STAMP).write_text(fingerprint(lock, environment), encoding="utf-8")
         print(f"{environment.name} is ready ({time.monotonic() - began:.0f} s).", flush=True)
     return True

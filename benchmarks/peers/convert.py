@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from peers.graph import Node, read_nodes, read_parameters
+
+from .graph import Node, read_nodes, read_parameters
 
 OPSET, IR_VERSION = 17, 8
 

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 import mxnet as mx
-from peers import common
+
+from . import common
 
 SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"
 

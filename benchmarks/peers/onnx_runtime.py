@@ -4,7 +4,8 @@ import functools
 import os
 
 import onnxruntime
-from peers import common
+
+from . import common
 
 NETWORK = os.environ.get("PEER_NETWORK", "resnet-18.onnx")
 SYNSET = "resnet-18-synset.txt"

@@ -5,7 +5,8 @@ import os
 
 import cv2
 import numpy as np
-from peers import common
+
+from . import common
 
 NETWORK, SYNSET = "resnet-18.onnx", "resnet-18-synset.txt"
 

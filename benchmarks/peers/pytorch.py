@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 import torch
-from peers import common
-from peers.graph import read_nodes, read_parameters
 from torch.nn import functional
+
+from . import common
+from .graph import read_nodes, read_parameters
 
 SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"
 

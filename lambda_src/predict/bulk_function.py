@@ -25,11 +25,10 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-import fetching
-import predictor
-from decoder import DecoderProcess
-from errors import PredictionError, error
-from model_store import MANIFEST, Model, ModelStore
+from . import fetching, predictor
+from .decoder import DecoderProcess
+from .errors import PredictionError, error
+from .model_store import MANIFEST, Model, ModelStore
 
 IMAGES, RESULTS = "images/", "results/"
 TOP_MOST = 20

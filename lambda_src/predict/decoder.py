@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from errors import STATUS, PredictionError, error
+from .errors import STATUS, PredictionError, error
 
 _MEGABYTE = 1 << 20
 _PARENT_MEGABYTES = 450  # the function without the child, model included: 263 MB measured, the rest is margin
@@ -48,7 +48,7 @@ def memory_limit(environ: Mapping[str, str]) -> int:
 
 def network_input(data: bytes) -> memoryview:
     """What the child does with an image: the bytes of `images.network_input(data)`. Raises PredictionError."""
-    import images  # there already: `_serve` imports it, and the parent never needs it
+    from . import images  # there already: `_serve` imports it, and the parent never needs it
 
     return images.network_input(data).cast("B")
 
@@ -180,7 +180,7 @@ def _serve(
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):  # libtiff writes its warnings to stderr; the parent's pipes are not the child's to hold
         os.dup2(nowhere, standard)
-    import images  # noqa: F401  here alone, so that the parent need not wait for Pillow, and before memory is short
+    from . import images  # noqa: F401  here alone, so that the parent need not wait for Pillow, and before memory is short
 
     _limit_memory(limit)
     with contextlib.suppress(EOFError, KeyboardInterrupt):

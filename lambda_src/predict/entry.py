@@ -12,8 +12,7 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from concurrent.futures import wait  # noqa: E402
 
-import decoder  # noqa: E402
-import model_store  # noqa: E402
+from . import decoder, model_store  # noqa: E402
 
 decoder.SHARED.start()  # forked while there are no threads yet
 loading = model_store.load_ahead()
@@ -23,7 +22,7 @@ loading = model_store.load_ahead()
 _resolvers = "aws_lambda_powertools.event_handler"
 sys.modules[_resolvers] = importlib.util.module_from_spec(importlib.util.find_spec(_resolvers))
 
-from lambda_function import lambda_handler  # noqa: E402, F401
+from .lambda_function import lambda_handler  # noqa: E402, F401
 
 gc.freeze()
 gc.enable()

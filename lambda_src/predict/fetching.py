@@ -23,7 +23,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Url, parse_url
 
-from errors import PredictionError, error, shown
+from .errors import PredictionError, error, shown
 
 MAX_BYTES = 10_000_000  # what API Gateway lets through as a request's body, so both ways in have one cap
 MAX_SECONDS = 10.0

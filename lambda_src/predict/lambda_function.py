@@ -20,11 +20,9 @@ from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolv
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-import decoder
-import fetching
-import predictor
-from errors import PredictionError, error, shown
-from model_store import Model, loaded_model
+from . import decoder, fetching, predictor
+from .errors import PredictionError, error, shown
+from .model_store import Model, loaded_model
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "predict")  # the stack names its project
 NAMESPACE = "ServerlessPredictions"

@@ -14,8 +14,8 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from errors import PredictionError, error
-from predictor import ModelError, Predictor, load_library
+from .errors import PredictionError, error
+from .predictor import ModelError, Predictor, load_library
 
 MANIFEST = "SHA256SUMS"
 

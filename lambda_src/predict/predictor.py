@@ -44,11 +44,11 @@ class ModelError(ValueError):
 
 
 def find_libmxnet() -> Path:
-    """Where libmxnet.so is: beside this module in the artifact, else inside the installed `mxnet` package.
+    """Where libmxnet.so is: beside this package in the artifact, else inside the installed `mxnet` package.
 
     Raises FileNotFoundError, which says what to install.
     """
-    own = Path(__file__).resolve().parent / "lib" / "libmxnet.so"
+    own = Path(__file__).resolve().parents[1] / "lib" / "libmxnet.so"
     if own.is_file():
         return own
     spec = importlib.util.find_spec("mxnet")  # finds the package without running it

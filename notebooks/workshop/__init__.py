@@ -1,7 +1,6 @@
 """What the notebooks import: plumbing, plots and checks that a cell needs and does not teach."""
 
 import os
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,5 +17,3 @@ class ToldError(Exception):
     def _render_traceback_(self) -> list[str]:  # IPython asks an exception for it
         return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
 
-
-sys.path.insert(0, str(ROOT / "lambda_src" / "predict"))

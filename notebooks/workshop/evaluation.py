@@ -19,7 +19,7 @@ def predict_files(files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndar
     Each file's bytes go through the function's own `images.network_input`; each of `predicts` takes the result, uint8
     (1, 3, 224, 224), and returns float32 (classes,).
     """
-    import images  # the function's
+    from predict import images  # the function's
 
     answers = []
     for file in progress(files, desc="evaluate", unit="image"):

@@ -134,7 +134,7 @@ class ModelFiles:
         if SYMBOLS[precision] not in self.sums:
             raise ModelError(
                 f"The model {self.name} has no {SYMBOLS[precision]}: deploy it with precision 'float32', or make the "
-                f"file from pictures like those that it will see: `cd notebooks && python -m workshop.quantization "
+                f"file from pictures like those that it will see: `python -m workshop.quantization "
                 f"{self.folder} <folder of pictures>`."
             )
         return self.folder / SYMBOLS[precision]

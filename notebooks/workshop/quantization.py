@@ -29,10 +29,9 @@ import mxnet as mx
 import numpy as np
 from mxnet.contrib import quantization as mxnet_quantization
 
+from predict import images  # the function's
 from workshop import models
 from workshop.training import progress
-
-import images  # the function's
 
 PICTURES = 200
 BINS = 2048

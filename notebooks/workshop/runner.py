@@ -323,7 +323,7 @@ def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
             parameters[name] = value
     model = parameters.get("model")
     if model and "/" in model and "://" not in model:
-        # make changes into notebooks/ first; what the user typed is relative to the repository.
+        # A kernel runs in its notebook's folder; the user typed a path that is relative to the repository.
         parameters["model"] = str((ROOT / Path(model).expanduser()).resolve())
     return {name: value for name, value in parameters.items() if value is not None}
 

@@ -13,13 +13,10 @@ import numpy as np
 import requests
 from IPython.display import display
 
+from predict import fetching, images, predictor
+from predict.errors import PredictionError
 from workshop import explain, plots
 from workshop.samples import SAMPLES, sample_path
-
-import fetching
-import images
-import predictor
-from errors import PredictionError
 
 Ask = Callable[[bytes], list[dict]]
 Heat = Callable[[bytes], np.ndarray]

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +18,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from gateway import ROOT, load, serve
-from labpage import NOTEBOOKS, SETTINGS, Lab
-from webpage import sources
-
+from hello import index
+from predict import lambda_function, model_store
+from tests.browser.gateway import ROOT, serve
+from tests.browser.labpage import NOTEBOOKS, SETTINGS, Lab
+from tests.browser.webpage import sources
 from workshop.emulator import Emulator, free_port
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -71,8 +69,7 @@ def practice_model():
     from workshop import models
 
     folder = models.fetch("practice", progress=False).folder
-    store = load("predict", "model_store")
-    files = store.ModelStore(
+    files = model_store.ModelStore(
         "here", "models/practice", "resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt"
     )
     return files.load(get_object=lambda key: (folder / Path(key).name).read_bytes())
@@ -87,15 +84,14 @@ def received() -> list[dict]:
 @pytest.fixture
 def page_url(practice_model, pictures, received, monkeypatch) -> Iterator[str]:
     """The front page of an API whose two functions run in this process."""
-    function = load("predict", "lambda_function")
-    monkeypatch.setattr(function, "_model", practice_model)
+    monkeypatch.setattr(lambda_function, "_model", practice_model)
     monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", pictures.removeprefix("http://"))
 
     def predict(event, context):
         received.append(event)
-        return function.lambda_handler(event, context)
+        return lambda_function.lambda_handler(event, context)
 
-    with serve(load("hello", "index").handler, predict) as address:
+    with serve(index.handler, predict) as address:
         yield address
 
 

@@ -1,9 +1,7 @@
 """API Gateway for tests: HTTP on loopback to the two handlers' events, without the rest of AWS."""
 
 import base64
-import importlib
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +9,7 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,14 +19,6 @@ BINARY = ("image/*", "application/octet-stream")
 PAYLOAD_LIMIT = 6_291_456  # Lambda's, in bytes of the event
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-
-def load(folder: str, name: str) -> ModuleType:
-    """A module of one of the functions."""
-    path = str(ROOT / "lambda_src" / folder)
-    if path not in sys.path:
-        sys.path.insert(0, path)
-    return importlib.import_module(name)
 
 
 def context() -> SimpleNamespace:

@@ -6,8 +6,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import ROOT
 from playwright.sync_api import Locator, Page
+
+from tests.browser.gateway import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SECONDS = 420  # for one notebook; the longest builds the package and deploys it, or measures under load

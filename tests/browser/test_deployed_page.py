@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from webpage import PHONE, assert_accessible, best, give, problem
 
+from tests.browser.webpage import PHONE, assert_accessible, best, give, problem
 from workshop import client
 from workshop.samples import sample_path
 

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from labpage import NOTEBOOKS, check, menu, run_all, take, wait_until_done
 from playwright.sync_api import Locator, Page
+
+from tests.browser.labpage import NOTEBOOKS, check, menu, run_all, take, wait_until_done
 
 
 def test_screenshot_of_the_first_notebook_with_nothing_to_choose(opened, lab, screenshots):

@@ -9,9 +9,10 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
-from gateway import ROOT, load
-from webpage import PHONE, assert_accessible, best, give, problem
 
+from predict import errors, images, predictor
+from tests.browser.gateway import ROOT
+from tests.browser.webpage import PHONE, assert_accessible, best, give, problem
 from workshop.samples import SAMPLES, sample_path
 
 ANSWER = {
@@ -41,7 +42,6 @@ def noise(height: int, width: int, suffix: str) -> bytes:
 
 
 def test_each_sample_looks_to_the_network_as_in_full_size(page, practice_model):
-    images, predictor = load("predict", "images"), load("predict", "predictor")
     names = [button.get_attribute("data-name") for button in page.locator(".samples button").all()]
     assert sorted(names) == sorted(SAMPLES)
     for name in names:
@@ -336,7 +336,6 @@ def test_large_file_that_the_browser_cannot_read(page):
 def test_every_error_of_the_contract_has_words(page):
     script = (ROOT / "lambda_src/hello/page.js").read_text()
     known = set(re.findall(r"^    (\w+): \"", re.search(r"WORDS = \{(.*?)\};", script, re.DOTALL)[1], re.MULTILINE))
-    errors = load("predict", "errors")
     codes = errors.STATUS | errors.GATEWAY_STATUS
     # Not to be met from this page: it sends well-formed requests to the right path.
     impossible = {

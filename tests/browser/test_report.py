@@ -1,9 +1,9 @@
 """The run's report in a browser, with what is really deployed; and the committed screenshots."""
 
 import pytest
-from gateway import ROOT
-from webpage import PHONE, assert_accessible, sources
 
+from tests.browser.gateway import ROOT
+from tests.browser.webpage import PHONE, assert_accessible, sources
 from workshop import runner
 
 LAST = ROOT / "runs" / "latest" / "report.html"

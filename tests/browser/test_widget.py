@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from gateway import ROOT
-from labpage import run_all
+
+from tests.browser.gateway import ROOT
+from tests.browser.labpage import run_all
 
 SAMPLES = ROOT / "notebooks" / "samples"
 

@@ -4,8 +4,9 @@ import base64
 import hashlib
 
 from axe_playwright_python.sync_playwright import Axe
-from gateway import ROOT
-from labpage import NOTEBOOKS
+
+from tests.browser.gateway import ROOT
+from tests.browser.labpage import NOTEBOOKS
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 AXE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlencode
 
-import mutation
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, settings
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
+from tests.fuzz import mutation
 from workshop import ROOT, client
 from workshop.samples import sample_path
 

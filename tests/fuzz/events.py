@@ -6,9 +6,10 @@ import ipaddress
 import json
 from typing import Any, NamedTuple
 
-import mutation
 from hypothesis import strategies as st
-from worker import HOST, HOST_ADDRESS, NAMES, PORT, SECRET
+
+from tests.fuzz import mutation
+from tests.fuzz.worker import HOST, HOST_ADDRESS, NAMES, PORT, SECRET
 
 JPEG = mutation.saved(mutation.picture(16, 16), "JPEG")
 _SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"

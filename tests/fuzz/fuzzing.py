@@ -11,6 +11,7 @@ import argparse
 import collections
 import hashlib
 import json
+import os
 import platform
 import re
 import sys
@@ -19,17 +20,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path += [
-    str(Path(__file__).resolve().parents[2] / folder) for folder in ("tests", "notebooks", "lambda_src/predict")
-]
-
-import contract
-import events
 import hypothesis
-import mutation
 from hypothesis import HealthCheck, Phase, given, settings
-from worker import Outcome, Worker
 
+from benchmarks.machine import cpu
+from tests import contract
+from tests.fuzz import events, mutation
+from tests.fuzz.worker import Outcome, Worker
 from workshop import ROOT, models
 
 CHUNK = 5000  # events that hypothesis makes in one go; it remembers all of a go
@@ -177,8 +174,7 @@ def fuzz_images(worker: Worker, seed: int, count: int, keep: Path, say=print) ->
 
 def machine() -> str:
     """What this runs on."""
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return f"{len(names)} cores of {names[0] if names else platform.machine()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores of {cpu()}, Python {platform.python_version()}"
 
 
 def main() -> None:

@@ -9,19 +9,16 @@ import sys
 from collections import Counter
 from random import Random
 
-import contract
-import events
-import fuzzing
-import index
-import mutation
 import pytest
 from hypothesis import given, settings
-from worker import HOST, PORT, SECRET, Outcome, Worker, checked_lines
 
+from hello import index
+from predict import images
+from predict.errors import PredictionError
+from tests import contract
+from tests.fuzz import events, fuzzing, mutation
+from tests.fuzz.worker import HOST, PORT, SECRET, Outcome, Worker, checked_lines
 from workshop import ROOT, models
-
-import images
-from errors import PredictionError
 
 
 @pytest.fixture(scope="module")

@@ -232,12 +232,14 @@ def _run(connection: Any, model: Path) -> None:
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
         "OMP_NUM_THREADS": "1",  # that memory comes with one core, and waiting threads would take from other programs
     }
-    import model_store
+    from predict import model_store
 
     model_store.get_from_s3 = lambda bucket, seconds: lambda key: (model / key.rpartition("/")[2]).read_bytes()
-    import decoder
-    import entry  # as Lambda does: it begins to load the model
-    import lambda_function
+    from predict import (
+        decoder,
+        entry,  # as Lambda does: it begins to load the model
+        lambda_function,
+    )
 
     outside, printed = _Outside(), _Printed()
     lambda_function.logger.registered_handler.stream = printed

@@ -12,8 +12,8 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
-from solutions import solutions
 
+from tests.solutions import solutions
 from workshop import ROOT, imagenette, models, training
 
 NOTEBOOK = ROOT / "notebooks" / "A1_train_the_practice_model.ipynb"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from solutions import exercises, solutions
 
+from tests.solutions import exercises, solutions
 from workshop import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.ipynb"))

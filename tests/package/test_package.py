@@ -6,21 +6,19 @@ import shutil
 import subprocess
 import sys
 
-import assemble
 import numpy as np
-import prove
 import pytest
 
+from artifact import assemble, prove
+from predict import images
+from predict.predictor import Predictor
 from workshop import models
 from workshop.samples import SAMPLES, sample_path
-
-import images
-from predictor import Predictor
 
 PREDICT_ALONE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import images, predictor
+from predict import images, predictor
 folder = sys.argv[2]
 read = lambda name: open(f"{folder}/{name}", "rb").read()
 labels = read("resnet-18-synset.txt").decode().splitlines()
@@ -73,9 +71,9 @@ def test_an_artifact_too_large_is_found(artifact, monkeypatch):
 
 
 def test_a_module_that_does_not_import_is_found(copy):
-    (copy / "images.py").unlink()
-    (copy / "__pycache__" / "images.cpython-311.pyc").unlink()
-    (copy / "images.py").write_text("import numpy\n")
+    (copy / "predict" / "images.py").unlink()
+    (copy / "predict" / "__pycache__" / "images.cpython-311.pyc").unlink()
+    (copy / "predict" / "images.py").write_text("import numpy\n")
     (finding,) = prove.run_findings(copy)
     assert "No module named 'numpy'" in finding
 
@@ -86,7 +84,10 @@ def test_an_empty_folder_is_no_artifact(tmp_path):
 
 
 def test_every_module_comes_with_bytecode_that_ignores_times(artifact):
-    caches = [artifact / "__pycache__" / f"{module.stem}.cpython-311.pyc" for module in artifact.glob("*.py")]
+    caches = [
+        artifact / "predict" / "__pycache__" / f"{module.stem}.cpython-311.pyc"
+        for module in (artifact / "predict").glob("*.py")
+    ]
     assert len(caches) >= 7
     flags = {int.from_bytes(cache.read_bytes()[4:8], "little") for cache in caches}
     assert flags == {0b01}  # by hash, not checked: https://peps.python.org/pep-0552/

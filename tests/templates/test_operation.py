@@ -9,10 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import fetching
-import lambda_function
-from errors import GATEWAY_STATUS, STATUS, error
-from model_store import Model, ModelStore
+from predict import fetching, lambda_function
+from predict.errors import GATEWAY_STATUS, STATUS, error
+from predict.model_store import Model, ModelStore
 
 PROJECT = "watched"
 # What AWS counts by itself, and by which dimensions, of what is used here:

@@ -3,6 +3,7 @@
 import ast
 import fnmatch
 import json
+from pathlib import Path
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
@@ -30,7 +31,10 @@ def listed(value):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_handler_is_a_function_of_its_code(template, name):
     properties = template["Resources"][name]["Properties"]
-    module, function = properties["Handler"].rsplit(".", 1)
+    place, function = properties["Handler"].rsplit(".", 1)
+    package, _, module = place.rpartition(".")
+    # A function of a package is built from the package's folder, and found below it.
+    assert not package or package == Path(properties["CodeUri"]).name
 
     def nodes(module, kind):
         source = (ROOT / properties["CodeUri"] / f"{module}.py").read_text()

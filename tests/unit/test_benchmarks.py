@@ -6,20 +6,16 @@ import json
 import shutil
 import sys
 
-import child
-import floor
 import mxnet as mx
 import numpy as np
 import pytest
-import report
-import serving
-from peers import graph
 from PIL import Image
 
+from benchmarks import child, floor, report, serving
+from benchmarks.peers import graph
+from predict import images
+from predict.predictor import Predictor
 from workshop import ROOT, models
-
-import images
-from predictor import Predictor
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import io
 import json
 from types import SimpleNamespace
 
-import bulk_function
 import pytest
 from botocore.exceptions import ClientError
 
-from errors import error
+from predict import bulk_function
+from predict.errors import error
 
 IMAGES, RESULTS = "images/job/", "results/job/"
 

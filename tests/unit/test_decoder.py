@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from predict import images
+from predict.decoder import DecoderProcess, memory_limit
+from predict.errors import PredictionError, error
 from workshop import ROOT
-
-import images
-from decoder import DecoderProcess, memory_limit
-from errors import PredictionError, error
 
 PREDICT = ROOT / "lambda_src" / "predict"
 
@@ -219,8 +218,7 @@ def test_the_decoder_prints_nothing_and_writes_no_file(decoder_of, tmp_path, cap
 def test_the_decoder_ends_with_its_parent(end):
     script = f"""
 import os, sys, time
-sys.path.insert(0, {str(PREDICT)!r})
-from decoder import DecoderProcess
+from predict.decoder import DecoderProcess
 decoder = DecoderProcess(lambda data: b"" if data else time.sleep(60))
 try:
     decoder.prepare(b"x")

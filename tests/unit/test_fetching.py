@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 
-import fetching
-from errors import PredictionError
-from fetching import AllowedHosts, fetch, is_public
+from predict import fetching
+from predict.errors import PredictionError
+from predict.fetching import AllowedHosts, fetch, is_public
 
 pytestmark = pytest.mark.timeout(30)  # a host that is let go on would go on for ever
 HOST = "images.example"

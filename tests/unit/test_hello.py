@@ -8,11 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import contract
 import cv2
-import index
 import numpy as np
 import pytest
+
+from hello import index
+from tests import contract
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from predict import images
+from predict.errors import PredictionError
 from workshop import ROOT
-
-import images
-from errors import PredictionError
 
 SAMPLES = sorted((ROOT / "notebooks" / "samples").glob("*.jpg"))
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 200, 30), (30, 30, 220), (220, 220, 30)

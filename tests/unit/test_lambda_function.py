@@ -12,18 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import contract
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from predict import fetching, lambda_function
+from predict.errors import STATUS, PredictionError, error
+from predict.model_store import MANIFEST, ModelStore
+from tests import contract
 from workshop import ROOT
-
-import fetching
-import lambda_function
-from errors import STATUS, PredictionError, error
-from model_store import MANIFEST, ModelStore
 
 PREDICT = ROOT / "lambda_src" / "predict"
 URL = "https://images.example/dog.jpg"
@@ -116,7 +114,7 @@ def store(tiny_model, monkeypatch) -> Store:
     """Each test begins with a cold start: no model is loaded yet."""
     store = Store(tiny_model.files)
     monkeypatch.setattr(lambda_function, "_model", None)
-    monkeypatch.setattr("model_store.get_from_s3", lambda *_: store.get)
+    monkeypatch.setattr("predict.model_store.get_from_s3", lambda *_: store.get)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ALLOWED_PRIVATE_HOSTS", raising=False)
@@ -465,7 +463,7 @@ def test_fetching_gets_no_more_than_is_left(fetched):
 
 
 def test_a_slow_decode_is_answered_before_the_limit(monkeypatch):
-    from decoder import DecoderProcess
+    from predict.decoder import DecoderProcess
 
     slow = DecoderProcess(lambda data: time.sleep(60))
     monkeypatch.setattr(lambda_function, "_decoder", slow)
@@ -570,12 +568,11 @@ def test_faults_are_the_endpoints_own(monkeypatch, store, capsys, failed, faults
 
 
 def test_importing_touches_no_network_and_starts_no_process():
-    code = f"""
+    code = """
 import os, socket, sys
 def refuse(*_): raise AssertionError("import reached out")
 socket.socket.connect = socket.getaddrinfo = os.fork = refuse
-sys.path.insert(0, {str(PREDICT)!r})
-import lambda_function
+from predict import lambda_function
 assert "boto3" not in sys.modules and "mxnet" not in sys.modules and "numpy" not in sys.modules
 assert "libmxnet" not in open("/proc/self/maps").read()
 """

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +18,9 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from workshop import models
-
-import model_store
-from errors import PredictionError
-from model_store import (
+from predict import model_store
+from predict.errors import PredictionError
+from predict.model_store import (
     MANIFEST,
     ModelStore,
     check_sums,
@@ -33,6 +30,7 @@ from model_store import (
     read_labels,
     s3_error,
 )
+from workshop import models
 
 ENVIRONMENT = {
     "MODEL_STORE_BUCKET_NAME": "predictions-us-east-1-000000000000-models",
@@ -227,13 +225,14 @@ def test_lambdas_import_starts_the_loading_and_the_decoder(s3, kind, pause, done
     """And waits for the loading only where the environment is provisioned. It imports no resolver that is not used."""
     s3.status, s3.body, s3.first = 404, b"<Error><Code>NoSuchKey</Code></Error>", pause
     program = (
-        "import entry, decoder, os, sys; finished = int(entry.loading.done()); os.kill(decoder.SHARED.pid, 0); "
+        "import os, sys; from predict import decoder, entry; finished = int(entry.loading.done()); "
+        "os.kill(decoder.SHARED.pid, 0); "
         "print(finished, entry.lambda_handler.__module__, 'asyncio' in sys.modules, flush=True); os._exit(0)"
     )
     environ = {name: value for name, value in os.environ.items() if name.startswith("AWS_")} | ENVIRONMENT
-    environ |= {"PYTHONPATH": str(Path(model_store.__file__).parent), "AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+    environ |= {"AWS_LAMBDA_INITIALIZATION_TYPE": kind}
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, timeout=60)
-    assert ran.stdout.split() == [str(done), "lambda_function", "False"], ran.stderr
+    assert ran.stdout.split() == [str(done), "predict.lambda_function", "False"], ran.stderr
     assert len(s3.paths) == 4 or not done
 
 
@@ -395,8 +394,11 @@ def test_no_credentials(s3, monkeypatch):
 
 
 def test_importing_imports_no_boto3():
-    code = "import sys, model_store; assert not {'boto3', 'botocore', 'urllib3'} & sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(model_store.__file__).parent)})
+    code = (
+        "import sys; from predict import model_store; "
+        "assert not {'boto3', 'botocore', 'urllib3'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={})
 
 
 def test_the_symbols_name_tells_the_precision(tiny_model):

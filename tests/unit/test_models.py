@@ -246,7 +246,7 @@ def test_a_killed_process_leaves_a_part_that_the_next_one_completes(blob, blobs,
     # The file must not fit into the sockets' buffers, or the child might have it all before it is killed.
     blob.write_bytes(blob.read_bytes() * 24)
     script = (
-        "import os, signal, sys; sys.path.insert(0, 'notebooks'); from workshop import models\n"
+        "import os, signal, sys; from workshop import models\n"
         "models.tqdm = lambda **_: Bar()\n"
         "class Bar:\n"
         "    seen = 0\n"
@@ -574,7 +574,7 @@ def test_a_model_that_was_never_fetched_says_what_to_run(store):
 
 def test_two_at_once_do_not_get_in_each_others_way(source, store):
     script = (
-        "import sys; sys.path.insert(0, 'notebooks'); from workshop import models\n"
+        "import sys; from workshop import models\n"
         "print(models.fetch(sys.argv[1], sys.argv[2], progress=False).sha256)\n"
     )
     command = [sys.executable, "-c", script, str(source), str(store)]

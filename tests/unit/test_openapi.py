@@ -6,17 +6,14 @@ fuzzer, and schemathesis over the deployed function.
 
 import re
 
-import contract
 import pytest
 from cfnlint.decode import cfn_yaml
 from openapi_spec_validator import validate
 
+from predict import fetching, images, lambda_function
+from predict.errors import STATUS
+from tests import contract
 from workshop import ROOT
-
-import fetching
-import images
-import lambda_function
-from errors import STATUS
 
 DOCUMENT = contract.document()
 PATHS = {"/": "HelloWorld", "/predict": "Predict"}

@@ -8,10 +8,9 @@ import nbformat
 import numpy as np
 import pytest
 
+from predict import images
+from predict.predictor import Predictor
 from workshop import ROOT, imagenette, models, resnet, samples, training
-
-import images
-from predictor import Predictor
 
 FOLDER = ROOT / "models" / "practice"
 NOTEBOOK = ROOT / "notebooks" / "A1_train_the_practice_model.ipynb"

@@ -13,11 +13,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from workshop import ROOT
+from predict import predictor
+from predict.predictor import ModelError, Predictor, find_libmxnet, rank, thread_count
 from workshop.resnet import resnet18
-
-import predictor
-from predictor import ModelError, Predictor, find_libmxnet, rank, thread_count
 
 
 def pictures(count: int = 1) -> list[np.ndarray]:
@@ -288,7 +286,7 @@ def test_loading_and_closing_again_and_again_keeps_memory_flat(tiny_model):
 
 def test_importing_loads_no_library():
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'lambda_src/predict')!r}); import predictor; "
+        "import sys; from predict import predictor; "
         "assert 'libmxnet' not in open('/proc/self/maps').read() and 'mxnet' not in sys.modules; "
         "print(predictor.find_libmxnet()); assert 'mxnet' not in sys.modules"
     )
@@ -300,12 +298,12 @@ def test_importing_loads_no_library():
 def test_the_artifacts_own_library_comes_first(tmp_path, monkeypatch):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "libmxnet.so").touch()
-    monkeypatch.setattr(predictor, "__file__", str(tmp_path / "predictor.py"))
+    monkeypatch.setattr(predictor, "__file__", str(tmp_path / "predict" / "predictor.py"))
     assert find_libmxnet() == tmp_path / "lib" / "libmxnet.so"
 
 
 def test_a_missing_library_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(predictor, "__file__", str(tmp_path / "predictor.py"))
+    monkeypatch.setattr(predictor, "__file__", str(tmp_path / "predict" / "predictor.py"))
     monkeypatch.setattr(predictor.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match="mxnet 1.9.1"):
         find_libmxnet()

@@ -9,19 +9,17 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from workshop import ROOT, imagenette, models, quantization, samples
+from predict import images
+from predict.predictor import Predictor
+from workshop import imagenette, models, quantization, samples
 from workshop.resnet import resnet18
-
-import images
-from predictor import Predictor
 
 CHILD = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-import images
+from predict import images
 from pathlib import Path
-from predictor import Predictor
-symbol, params, *pictures = map(Path, sys.argv[2:])
+from predict.predictor import Predictor
+symbol, params, *pictures = map(Path, sys.argv[1:])
 with Predictor(symbol.read_bytes(), params.read_bytes(), list("0123456789")) as one:
     print(json.dumps([list(one.predict(images.network_input(path.read_bytes()))) for path in pictures]))
 """
@@ -45,7 +43,7 @@ def tiny(tmp_path, tiny_model):
 def answers(files: models.ModelFiles, precision: str, instructions: str) -> np.ndarray:
     """Probabilities (samples, 10) of a process that oneDNN lets use `instructions` at most."""
     pictures = [str(samples.sample_path(name)) for name in samples.SAMPLES]
-    arguments = [str(ROOT / "lambda_src" / "predict"), str(files.symbol_of(precision)), str(files.params), *pictures]
+    arguments = [str(files.symbol_of(precision)), str(files.params), *pictures]
     environment = os.environ | {"DNNL_MAX_CPU_ISA": instructions}
     done = subprocess.run(
         [sys.executable, "-c", CHILD, *arguments], env=environment, check=True, capture_output=True, text=True

@@ -6,9 +6,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from predict.predictor import Predictor
 from workshop import resnet
-
-from predictor import Predictor
 
 CLASSES = 1000
 

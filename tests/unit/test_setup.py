@@ -44,7 +44,8 @@ def direct_pins() -> dict[str, str]:
     tree = yaml.safe_load((ROOT / "environment.yml").read_text())
     section = next(item["pip"] for item in tree["dependencies"] if isinstance(item, dict))
     assert section[0] == "-c requirements.txt"
-    return {canonical(name): version for name, version in (line.split("==") for line in section[1:])}
+    assert section[-1] == "-e ."
+    return {canonical(name): version for name, version in (line.split("==") for line in section[1:-1])}
 
 
 # --- the pins
@@ -58,7 +59,7 @@ def test_the_lock_holds_every_direct_pin():
 def test_the_lock_script_reads_what_conda_reads():
     assert [line.split("==")[0] for line in lock.direct_pins()] == [
         line.split("==")[0]
-        for line in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"][1:]
+        for line in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"][1:-1]
     ]
 
 
@@ -202,6 +203,16 @@ def test_an_environment_that_was_moved_is_made_again(tiny):
     (tiny / ".venv-tiny").rename(tiny / "elsewhere")
     shutil.copytree(tiny / "elsewhere", tiny / "copy", symlinks=True)
     assert not setup.is_complete(tiny / "lock.txt", tiny / "copy")
+
+
+def test_a_link_is_left_alone_with_all_that_it_leads_to(tiny):
+    setup.make("emulator")
+    (tiny / ".venv-tiny").rename(tiny / "elsewhere")
+    (tiny / ".venv-tiny").symlink_to("elsewhere")
+    (tiny / "lock.txt").write_text("# something else\n")
+    with pytest.raises(setup.SetupError, match=r"\.venv-tiny is a symbolic link"):
+        setup.make("emulator")
+    assert (tiny / "elsewhere" / setup.STAMP).is_file()
 
 
 def test_what_cannot_be_installed_is_one_line(tiny):

@@ -1,6 +1,5 @@
 """The soak test's own reckoning: what counts as answered, as asked again, and as growth."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,20 +8,9 @@ import sys
 import pytest
 import requests
 
-from workshop import ROOT
+from benchmarks import soak
 
 GOOD_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Cold-Start": "false"}
-
-
-@pytest.fixture(scope="module")
-def soak():
-    """benchmarks/soak.py, as a module."""
-    before = list(sys.path)
-    spec = importlib.util.spec_from_file_location("soak", ROOT / "benchmarks" / "soak.py")
-    module = sys.modules["soak"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.path[:] = before
-    return module
 
 
 def response(status: int, body: dict) -> requests.Response:
@@ -37,14 +25,14 @@ def failed(code: str, status: int) -> requests.Response:
     return response(status, {"error": {"code": code, "message": "so it is"}})
 
 
-def test_an_error_is_right_only_as_the_one_that_is_due(soak):
+def test_an_error_is_right_only_as_the_one_that_is_due():
     case = soak.Case("html", {}, "not_an_image")
     assert soak.judge(case, failed("not_an_image", 415)) == ("415 not_an_image", True)
     assert soak.judge(case, failed("image_broken", 422)) == ("422 image_broken", False)
     assert soak.judge(soak.Case("good", {}), failed("not_an_image", 415)) == ("415 not_an_image", False)
 
 
-def test_answers_of_the_emulator_and_of_api_gateway_are_asked_for_again(soak):
+def test_answers_of_the_emulator_and_of_api_gateway_are_asked_for_again():
     crashed, right = soak.judge(soak.Case("good", {}), response(502, {"message": "Worker process died"}))
     assert crashed.startswith("502 not of the contract") and not right
     assert soak.worth_a_retry(crashed)
@@ -52,7 +40,7 @@ def test_answers_of_the_emulator_and_of_api_gateway_are_asked_for_again(soak):
     assert not soak.worth_a_retry("200") and not soak.worth_a_retry("502 host_answer")
 
 
-def test_every_case_of_the_end_to_end_tests_is_among_them_once(soak):
+def test_every_case_of_the_end_to_end_tests_is_among_them_once():
     good, bad, slow = soak.cases(1)
     assert {case.wnid for case in good} == set(soak.KNOWN.values())
     assert {case.code for case in slow} == {"fetch_timeout"}
@@ -62,14 +50,14 @@ def test_every_case_of_the_end_to_end_tests_is_among_them_once(soak):
     assert len(bad + slow) == len(hosts) + len(soak.hostile.ADDRESSES) + len(soak.hostile.BODIES)
 
 
-def test_growth_is_told_from_noise(soak):
+def test_growth_is_told_from_noise():
     steady = [(float(at), 250.0 + at % 2) for at in range(0, 120, 5)]
     growing = [(float(at), 250.0 + at / 60) for at in range(0, 120, 5)]
     assert abs(soak.trend(steady)) < 0.5
     assert soak.trend(growing) == pytest.approx(1.0)
 
 
-def test_a_wrong_answer_is_named_in_the_summary(soak):
+def test_a_wrong_answer_is_named_in_the_summary():
     case = soak.Case("GET golf_ball", {}, wnid="n03445777")
     lost = "502 not of the contract: x"
     outcomes = [soak.Outcome(0.0, case, ("200",), True, 0.1), soak.Outcome(1.0, case, (lost, "200"), False, 0.2)]
@@ -80,7 +68,7 @@ def test_a_wrong_answer_is_named_in_the_summary(soak):
     assert (result["tries_that_the_emulator_answered"], result["of_those_right_in_the_end"]) == (1, 0)
 
 
-def test_children_and_their_memory_are_read_from_proc(soak):
+def test_children_and_their_memory_are_read_from_proc():
     process = subprocess.Popen(
         [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

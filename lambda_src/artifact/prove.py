@@ -41,7 +41,7 @@ NEWEST_SYMBOLS = {"GLIBC": (2, 26), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11),
 PROBE = '''
 import math, struct, sys
 sys.path.insert(0, sys.argv[1])
-import bulk_function, entry, errors, fetching, images, lambda_function, model_store, predictor
+from predict import bulk_function, entry, errors, fetching, images, lambda_function, model_store, predictor
 
 def array(shape, values):
     header = struct.pack("<Ii I", 0xF993FAC9, 0, len(shape)) + struct.pack(f"<{len(shape)}q", *shape)

@@ -2,7 +2,7 @@
 
     python assemble.py --artifact FOLDER
 
-The artifact holds the function's modules, its Python dependencies as manylinux2014 wheels, and `lib/` with libmxnet
+The artifact holds the function's package, its Python dependencies as manylinux2014 wheels, and `lib/` with libmxnet
 and the shared libraries it needs that the Lambda runtime lacks. Third-party parts are kept in a cache whose name is a
 digest of everything that determines them, so a build after a change of the function's own code copies and downloads
 nothing.
@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "predict"
-CACHE = HERE.parents[1] / ".build" / "packaging"
+CACHE = HERE.parents[1] / ".build" / "artifact"
 PYTHON = (3, 11)
 PLATFORM = [
     "--platform=manylinux2014_x86_64",
@@ -158,8 +158,10 @@ def assemble(artifact: Path) -> None:
     shutil.copytree(third_party(), artifact, dirs_exist_ok=True)
     modules = Path(tempfile.mkdtemp())
     try:
+        package = modules / SOURCE.name
+        package.mkdir()
         for module in SOURCE.glob("*.py"):
-            shutil.copy2(module, modules)
+            shutil.copy2(module, package)
         compile_modules(modules)
         shutil.copytree(modules, artifact, dirs_exist_ok=True)
     finally:

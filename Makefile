@@ -30,10 +30,10 @@ setup: ## make .venv and .venv-emulator, when missing or out of date
 	@"$(PYTHON)" scripts/setup.py
 
 deploy: setup ## run the notebooks in order, leave the endpoint running, print its URL and one prediction
-	@$(RUN) workshop.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)") $(if $(PRECISION),--precision "$(PRECISION)")
+	@$(RUN) workshop.headless.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)") $(if $(PRECISION),--precision "$(PRECISION)")
 
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
-	@$(RUN) workshop.runner $(CHOICES) --scale
+	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
 test: setup ## check everything: lint, unit tests, templates, package, end to end, browser, notebooks
 	@$(RUN) pytest $(ARGS)
@@ -58,7 +58,7 @@ lab: setup ## open JupyterLab on the first notebook
 		jupyter lab --ServerApp.log_level=ERROR --LabApp.log_level=ERROR --LabApp.news_url= $(AS_ROOT) $(ARGS) 00_start_here.ipynb
 
 endpoint: setup ## print the URL of the deployed endpoint, alone
-	@$(RUN) workshop.runner --endpoint $(CHOICES)
+	@$(RUN) workshop.headless.runner --endpoint $(CHOICES)
 
 bench: setup ## measure, side by side with peers; results go to benchmarks/
 	@$(RUN) benchmarks.serving $(ARGS)

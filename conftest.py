@@ -12,7 +12,9 @@ import pytest
 from nbformat.v4 import new_code_cell
 
 from tests.solutions import solutions
-from workshop import ROOT, deployment, emulator, models, runner
+from workshop import ROOT, emulator, models
+from workshop.deployment import all_at_once
+from workshop.headless import runner
 from workshop.lab import Lab, connect
 
 ORDER = (
@@ -109,5 +111,5 @@ def deployed(emulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Lab
     lab = connect("local", "us-east-1", "e2e-tests")
     files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
     allowed = f"{urlsplit(emulator_url).netloc},{SERVERS}"
-    deployment.deploy(lab, files, AllowedPrivateHosts=allowed, AccessLogs="true", AlarmEmail="nobody@example.com")
+    all_at_once.deploy(lab, files, AllowedPrivateHosts=allowed, AccessLogs="true", AlarmEmail="nobody@example.com")
     return lab

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import cpu
-from workshop import bulk
 from workshop.emulator import endpoint
 from workshop.lab import connect
+from workshop.scale import bulk
 
 ROOT = Path(__file__).resolve().parents[1]
 

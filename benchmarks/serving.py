@@ -35,7 +35,8 @@ import yaml
 from benchmarks import floor, lab, machine, report
 from predict import images
 from predict.predictor import Predictor
-from workshop import build, models
+from workshop import models
+from workshop.deployment import build
 
 BENCHMARKS = Path(__file__).resolve().parent
 

@@ -29,9 +29,11 @@ import requests
 from benchmarks import machine
 from predict.errors import GATEWAY_STATUS, STATUS
 from tests.cases import hostile
-from workshop import client, deployment, emulator, load, models
+from workshop import client, emulator, models
+from workshop.deployment import all_at_once
 from workshop.lab import connect
 from workshop.samples import SAMPLES, sample_path
+from workshop.scale import load
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -311,7 +313,7 @@ def main() -> int:
             lab = connect("local", "us-east-1", "soak")
             files = models.fetch("practice", Path(folder, "models"), progress=False)
             allowed = f"{urlsplit(own.endpoint).netloc},{hostile.HOST}"
-            deployment.deploy(lab, files, AllowedPrivateHosts=allowed, ReservedConcurrency=str(CONCURRENCY))
+            all_at_once.deploy(lab, files, AllowedPrivateHosts=allowed, ReservedConcurrency=str(CONCURRENCY))
             root = json.loads((own.folder / "emulator.json").read_text())["pid"]
             outcomes, kills, memory = soak(client.predict_url(lab), root, chosen.seconds, chosen.seed)
         finally:

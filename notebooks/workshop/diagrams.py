@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from .plots import BLUE, GREEN, INK, ORANGE, PINK, RED, SKY, headline
+from workshop.plots import BLUE, GREEN, INK, ORANGE, PINK, RED, SKY, headline
 
 GREY = "#6b7280"  # dark enough for text
 

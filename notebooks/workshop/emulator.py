@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import ROOT, ToldError
+from workshop import ROOT, ToldError
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
@@ -245,7 +245,7 @@ def start(port: int | None = None) -> str:
     """
     named = os.environ.get("AWS_ENDPOINT_URL")
     if port is None and named:
-        from .lab import check_loopback
+        from workshop.lab import check_loopback
 
         port = port_of(check_loopback(named))
         answer = health(port)

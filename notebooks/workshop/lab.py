@@ -14,7 +14,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from . import ToldError
+from workshop import ToldError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike

@@ -4,7 +4,7 @@ import pytest
 
 from tests.browser.gateway import ROOT
 from tests.browser.webpage import PHONE, assert_accessible, sources
-from workshop import runner
+from workshop.headless import runner
 
 LAST = ROOT / "runs" / "latest" / "report.html"
 

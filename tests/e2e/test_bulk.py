@@ -4,8 +4,10 @@ import time
 
 import pytest
 
-from workshop import ROOT, build, bulk, models, stacks
+from workshop import ROOT, models
+from workshop.deployment import build, stacks
 from workshop.lab import connect
+from workshop.scale import bulk
 
 PROJECT = "bulk-tests"
 IMAGES = 60

@@ -6,7 +6,8 @@ import time
 import pytest
 import requests
 
-from workshop import client, deployment
+from workshop import client
+from workshop.deployment import all_at_once
 from workshop.samples import SAMPLES, sample_path
 
 KNOWN = [name for name, wnid in SAMPLES.items() if wnid]
@@ -81,7 +82,7 @@ def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(la
     iam, s3 = lab.client("iam"), lab.client("s3")
     picture = sample_path("golf_ball").read_bytes()
     bucket_policy = s3.get_bucket_policy(Bucket=lab.model_bucket)["Policy"]
-    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=deployment.GRANT)
+    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=all_at_once.GRANT)
     s3.delete_bucket_policy(Bucket=lab.model_bucket)
     try:
         client.force_cold_start(lab)
@@ -91,7 +92,7 @@ def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(la
         s3.put_bucket_policy(Bucket=lab.model_bucket, Policy=bucket_policy)
         assert post(url, picture).status_code == 200, "either grant is enough within one account"
     finally:
-        deployment.grant(lab)
+        all_at_once.grant(lab)
         s3.put_bucket_policy(Bucket=lab.model_bucket, Policy=bucket_policy)
 
 

@@ -14,7 +14,8 @@ import papermill
 import pytest
 
 from tests.solutions import solutions
-from workshop import ROOT, imagenette, models, training
+from workshop import ROOT, models
+from workshop.training import imagenette, loop
 
 NOTEBOOK = ROOT / "notebooks" / "A1_train_the_practice_model.ipynb"
 PRACTICE = ROOT / "models" / "practice"
@@ -95,10 +96,10 @@ def test_killed_after_its_first_epoch_it_resumes_to_the_same_weights(tmp_path):
         time.sleep(0.02)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    assert training.Checkpoint(history.parent).epoch < 3, "killed too late to prove anything"
+    assert loop.Checkpoint(history.parent).epoch < 3, "killed too late to prove anything"
     finish(start(tmp_path / "killed", pictures))
     finish(whole)
-    resumed, uninterrupted = (training.Checkpoint(tmp_path / name / "state") for name in ("killed", "whole"))
+    resumed, uninterrupted = (loop.Checkpoint(tmp_path / name / "state") for name in ("killed", "whole"))
     assert resumed.epoch == uninterrupted.epoch == 3
     losses = [[record["train_loss"] for record in one.history] for one in (resumed, uninterrupted)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

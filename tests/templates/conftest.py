@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from workshop import ROOT, stacks
+from workshop import ROOT
+from workshop.deployment import stacks
 from workshop.lab import Lab, connect
 
 

@@ -5,8 +5,9 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from workshop import iam
-from workshop.iam import ALLOWED, REFUSED, Question, policy
+from workshop.deployment import figures, iam
+from workshop.deployment import probe as probing
+from workshop.deployment.iam import ALLOWED, REFUSED, Question, policy
 
 LOGS = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda"
 
@@ -21,7 +22,7 @@ def store(lab, key=""):
 
 @pytest.fixture
 def probe(lab):
-    with iam.probe(lab) as made:
+    with probing.probe(lab) as made:
         yield made
 
 
@@ -141,22 +142,22 @@ def test_an_error_other_than_a_refusal_is_raised(probe):
 
 
 def test_a_probe_is_deleted_when_its_block_fails(lab):
-    with pytest.raises(ZeroDivisionError), iam.probe(lab):
-        assert iam.probes(lab) != ([], [])
+    with pytest.raises(ZeroDivisionError), probing.probe(lab):
+        assert probing.probes(lab) != ([], [])
         raise ZeroDivisionError
-    assert iam.probes(lab) == ([], [])
+    assert probing.probes(lab) == ([], [])
 
 
 def test_a_probe_that_was_left_behind_goes_with_the_next(lab):
-    left = iam.Probe(lab)
+    left = probing.Probe(lab)
     left.create()
     left.grant(policy(left.read_statement("Allow")))
-    with iam.probe(lab) as made:
-        roles, buckets = iam.probes(lab)
+    with probing.probe(lab) as made:
+        roles, buckets = probing.probes(lab)
         assert roles == [made.role]
         assert set(buckets) == {made.store, made.other}
     left.delete()  # deleting what is gone is no error
-    assert iam.probes(lab) == ([], [])
+    assert probing.probes(lab) == ([], [])
 
 
 def test_short_masks_the_account():
@@ -174,6 +175,7 @@ def test_statements_of_takes_single_values_and_lists():
 
 
 def test_draw_decisions_writes_the_word_into_each_tile():
-    figure = iam.draw_decisions("title", ["one", "two"], {"before": [REFUSED, ALLOWED], "after": [ALLOWED, ALLOWED]})
+    columns = {"before": [REFUSED, ALLOWED], "after": [ALLOWED, ALLOWED]}
+    figure = figures.draw_decisions("title", ["one", "two"], columns)
     assert [text.get_text() for text in figure.axes[0].texts] == [REFUSED, ALLOWED, ALLOWED, ALLOWED]
     assert [text.get_fontweight() for text in figure.axes[0].texts] == ["normal", "normal", "bold", "normal"]

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from workshop import ROOT, bulk, cleanup, iam, stacks
-from workshop.cleanup import Found
+from workshop import ROOT
+from workshop.deployment import cleanup, iam, probe, stacks
+from workshop.deployment.cleanup import Found
 from workshop.lab import Lab, connect
+from workshop.scale import bulk
 
 TOOLCHAIN = ROOT / "toolchain.yml"
 # A small application of what matters here: function, API, log group, buckets, state machine, named as the lab's.
@@ -56,7 +58,7 @@ def clean(lab: Lab) -> list[Found]:
     cleanup.delete_stack(lab, lab.app_stack)
     cleanup.delete_log_groups(lab)
     cleanup.remove_grants(lab)
-    iam.delete_probes(lab)
+    probe.delete_probes(lab)
     cleanup.empty_bucket(lab, lab.artifact_bucket)
     cleanup.delete_stack(lab, lab.toolchain_stack)
     return cleanup.left(lab, seconds=0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from workshop import cost
+from workshop.scale import cost
 
 WORK = cost.Workload(
     requests=1_000_000, billed_ms=100, memory_mb=1024, cold_share=0.0, cold_extra_ms=0, api="rest", log_bytes=0

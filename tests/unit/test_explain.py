@@ -11,7 +11,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from workshop import cleanup, diagrams, explain, iam, plots, resnet
+from workshop import diagrams, plots
+from workshop.deployment import figures as deployment_figures
+from workshop.inspection import explain, figures
+from workshop.training import resnet
 
 SHAPES = {
     "stem": (64, 56, 56),
@@ -284,7 +287,7 @@ def test_counts_are_written_short(count, text):
 
 
 def test_a_mosaic_sets_tiles_in_rows():
-    sheet = plots.mosaic(np.arange(5, dtype=float)[:, None, None] * np.ones((5, 2, 2)), columns=3, value=-1)
+    sheet = figures.mosaic(np.arange(5, dtype=float)[:, None, None] * np.ones((5, 2, 2)), columns=3, value=-1)
     assert sheet.shape == (5, 8)
     assert sheet[0, 0] == 0 and sheet[0, 3] == 1 and sheet[3, 0] == 3
     assert sheet[2, 0] == -1 and sheet[4, 7] == -1
@@ -293,8 +296,8 @@ def test_a_mosaic_sets_tiles_in_rows():
 def test_a_difference_is_grey_where_pictures_agree():
     first, second = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 100, np.uint8)
     second[0, 0] = 90
-    assert (plots.difference(first, second)[1] == 128).all()
-    assert (plots.difference(first, second)[0, 0] == 168).all()
+    assert (figures.difference(first, second)[1] == 128).all()
+    assert (figures.difference(first, second)[0, 0] == 168).all()
 
 
 def texts(figure) -> list:
@@ -309,7 +312,7 @@ def texts(figure) -> list:
 
 
 def draw_network(network):
-    plots.network(explain.stages(*network), "Title")
+    figures.network(explain.stages(*network), "Title")
 
 
 def draw_predictions(_):
@@ -337,13 +340,13 @@ def draw_pictures(_):
 
 def draw_two_explanations(_):
     view, mask = np.zeros((224, 224, 3), np.uint8), explain.hottest(np.arange(49.0).reshape(7, 7))
-    plots.two_explanations([("cassette player", view, view, view)] * 2, [(mask, mask[::-1])] * 2, "Title")
+    figures.two_explanations([("cassette player", view, view, view)] * 2, [(mask, mask[::-1])] * 2, "Title")
 
 
 def draw_neighbours(_):
     view = np.zeros((224, 224, 3), np.uint8)
     titles = ("nearest in the last layer (green: the same scene)", "nearest by their pixels")
-    plots.neighbours([(view, [view] * 4, [view] * 4)] * 3, [([True] * 4, [False] * 4)] * 3, titles, "Title")
+    figures.neighbours([(view, [view] * 4, [view] * 4)] * 3, [([True] * 4, [False] * 4)] * 3, titles, "Title")
 
 
 @pytest.mark.parametrize(
@@ -357,11 +360,11 @@ def draw_neighbours(_):
         draw_two_explanations,
         draw_neighbours,
         lambda _: diagrams.architecture(),
-        lambda _: iam.draw_roles(),
-        lambda _: iam.draw_decisions(
+        lambda _: deployment_figures.draw_roles(),
+        lambda _: deployment_figures.draw_decisions(
             "T", ["read the store's bucket policy"] * 2, {"AmazonS3ReadOnlyAccess": ["refused"] * 2}
         ),
-        lambda _: cleanup.draw_order(),
+        lambda _: deployment_figures.draw_order(),
         lambda _: diagrams.request_path(
             dict.fromkeys(("way", "fetch", "decode", "load", "predict", "rest"), 9999.0),
             dict.fromkeys(("way", "fetch", "decode", "predict", "rest"), 99.0),
@@ -383,6 +386,6 @@ def test_no_text_lies_on_another_or_leaves_the_figure(draw, network):
 
 def test_feature_rows_and_same_numbers_draw():
     maps = np.random.default_rng(0).uniform(0, 1, (3, 7, 7))
-    plots.feature_rows(np.zeros((8, 8, 3), np.uint8), [("stem\n7 × 7", maps), ("stage1\n7 × 7", maps)], "Title")
-    plots.same_numbers(np.array([1e-6, 0.5]), np.array([1e-6, 0.5]), "Title", xlabel="one", ylabel="other")
+    figures.feature_rows(np.zeros((8, 8, 3), np.uint8), [("stem\n7 × 7", maps), ("stage1\n7 × 7", maps)], "Title")
+    figures.same_numbers(np.array([1e-6, 0.5]), np.array([1e-6, 0.5]), "Title", xlabel="one", ylabel="other")
     plt.gcf().canvas.draw()

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from workshop import load
+from workshop.scale import load
 
 
 class Endpoint(BaseHTTPRequestHandler):

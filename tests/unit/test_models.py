@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from workshop import ROOT, models
-from workshop.shaky import ShakyServer
+from workshop.models.flaky_server import ShakyServer
 
 LABELS = ["n01 first", "n02 second", "n03 third"]
 
@@ -247,7 +247,7 @@ def test_a_killed_process_leaves_a_part_that_the_next_one_completes(blob, blobs,
     blob.write_bytes(blob.read_bytes() * 24)
     script = (
         "import os, signal, sys; from workshop import models\n"
-        "models.tqdm = lambda **_: Bar()\n"
+        "sys.modules['workshop.models.download'].tqdm = lambda **_: Bar()\n"
         "class Bar:\n"
         "    seen = 0\n"
         "    def __enter__(self): return self\n"
@@ -359,7 +359,7 @@ def check(files: models.ModelFiles, source: Path) -> None:
 
 
 def test_practice_is_fetched_from_the_repository(source, store, monkeypatch):
-    monkeypatch.setattr(models, "PRACTICE", source)
+    monkeypatch.setattr(sys.modules["workshop.models.fetch"], "PRACTICE", source)
     files = models.fetch("practice", store, progress=False)
     check(files, source)
     assert files.name == "practice" and files.folder == store / "practice"

@@ -10,7 +10,8 @@ import pytest
 
 from predict import images
 from predict.predictor import Predictor
-from workshop import ROOT, imagenette, models, resnet, samples, training
+from workshop import ROOT, models, samples
+from workshop.training import imagenette, loop, resnet
 
 FOLDER = ROOT / "models" / "practice"
 NOTEBOOK = ROOT / "notebooks" / "A1_train_the_practice_model.ipynb"
@@ -106,7 +107,7 @@ def test_it_says_today_what_its_results_say_of_our_own_pictures(predictor, resul
 
 
 def test_module_and_function_agree_on_it(fetched, predictor):
-    module = training.make_module(resnet.resnet18(10), 1, training.INPUT_SIZE)
+    module = loop.make_module(resnet.resnet18(10), 1, loop.INPUT_SIZE)
     module.set_params(*mx.model.load_params(str(fetched.folder / models.STEM), 0))
     for name in list(samples.SAMPLES)[:4]:
         batch = np.asarray(images.network_input(samples.sample_path(name).read_bytes()))

@@ -15,7 +15,7 @@ import pytest
 
 from predict import predictor
 from predict.predictor import ModelError, Predictor, find_libmxnet, rank, thread_count
-from workshop.resnet import resnet18
+from workshop.training.resnet import resnet18
 
 
 def pictures(count: int = 1) -> list[np.ndarray]:

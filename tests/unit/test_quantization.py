@@ -11,8 +11,10 @@ import pytest
 
 from predict import images
 from predict.predictor import Predictor
-from workshop import imagenette, models, quantization, samples
-from workshop.resnet import resnet18
+from workshop import models, samples
+from workshop.models import quantization
+from workshop.training import imagenette
+from workshop.training.resnet import resnet18
 
 CHILD = """
 import json, sys
@@ -134,7 +136,7 @@ def test_identities_change_nothing_but_what_can_be_fused():
 
 def test_a_model_without_an_int8_symbol_says_how_to_make_one(tiny):
     files = models.open_model(tiny)
-    with pytest.raises(models.ModelError, match="has no resnet-18-int8-symbol.json.*workshop.quantization"):
+    with pytest.raises(models.ModelError, match="has no resnet-18-int8-symbol.json.*workshop.models.quantization"):
         files.symbol_of("int8")
     with pytest.raises(models.ModelError, match="expected 'float32' or 'int8'"):
         files.symbol_of("float16")

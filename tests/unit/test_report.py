@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from workshop import ROOT, report
-from workshop.runner import Result, Run
+from workshop import ROOT
+from workshop.headless import report
+from workshop.headless.runner import Result, Run
 
 VOID = {"meta", "img", "br", "link", "input"}
 

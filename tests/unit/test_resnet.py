@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from predict.predictor import Predictor
-from workshop import resnet
+from workshop.training import resnet
 
 CLASSES = 1000
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from workshop import ROOT, runner
+from workshop import ROOT
+from workshop.headless import runner
 
 
 def write_notebook(folder: Path, name: str, *cells: str, parameters: str | None = None) -> Path:
@@ -164,7 +165,7 @@ def test_a_path_to_a_model_is_taken_from_the_repository(model, expected):
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "workshop.runner", *arguments]
+    line = [sys.executable, "-m", "workshop.headless.runner", *arguments]
     environment = os.environ | variables
     return subprocess.run(
         line, cwd=ROOT / "notebooks", env=environment, capture_output=True, text=True, check=False, timeout=120
@@ -193,7 +194,7 @@ def test_an_interruption_ends_the_kernel_too(tmp_path, folder):
     source = f"import os, time; open({str(beat)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     write_notebook(tmp_path, "00_a.ipynb", source)
     script = (
-        "import sys; from pathlib import Path; from workshop import runner\n"
+        "import sys; from pathlib import Path; from workshop.headless import runner\n"
         "runner.notebooks = lambda **chosen: [Path(sys.argv[1])]\n"
         "runner.prepare_environment = lambda *arguments: None\n"
         "runner.lab_of = lambda parameters: 'lab'\n"

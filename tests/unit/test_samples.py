@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from scripts.draw_samples.scenes import SCENES, render
 from workshop import samples
 
 IMAGENETTE = {
@@ -20,6 +21,7 @@ def committed(name) -> np.ndarray:
 
 def test_samples_are_exactly_the_pictures_in_the_folder():
     assert {path.stem for path in samples.FOLDER.glob("*.jpg")} == set(samples.SAMPLES)
+    assert list(SCENES) == list(samples.SAMPLES)
     assert sum(path.stat().st_size for path in samples.FOLDER.iterdir()) < 1_000_000
 
 
@@ -40,9 +42,9 @@ def test_sample_decodes_at_its_size(name):
 
 @pytest.mark.parametrize("name", samples.SAMPLES)
 def test_source_makes_the_committed_picture(name):
-    tiny = samples.render(name, (100, 75))
+    tiny = render(name, (100, 75))
     assert tiny.dtype == np.uint8
-    assert np.array_equal(tiny, samples.render(name, (100, 75)))
+    assert np.array_equal(tiny, render(name, (100, 75)))
     reference = cv2.resize(committed(name), (100, 75), interpolation=cv2.INTER_AREA)
     # A resampled random texture differs pixel by pixel; over patches of 5 x 5 the two must agree.
     difference = cv2.blur(tiny, (5, 5)).astype(float) - cv2.blur(reference, (5, 5))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import simpy
 
-from workshop import cost, simulation
-from workshop.simulation import OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA, UNLIMITED, Fleet, Function, Quotas
+from workshop.scale import cost, simulation
+from workshop.scale.simulation import OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA, UNLIMITED, Fleet, Function, Quotas
 
 
 def constant(seconds):

@@ -9,11 +9,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from workshop import evaluation, export, imagenette, models, resnet, training
-from workshop.shaky import ShakyServer
+from workshop import models
+from workshop.inspection import evaluation
+from workshop.models.flaky_server import ShakyServer
+from workshop.training import export, imagenette, loop, resnet
 
 RNG = np.random.default_rng
-SIZE = training.INPUT_SIZE
+SIZE = loop.INPUT_SIZE
 
 
 # Data
@@ -47,7 +49,7 @@ def fetch(table, folder, **options):
 def test_archive_is_fetched_checked_and_unpacked_once(offered, tmp_path):
     server, table = offered
     found = fetch(table, tmp_path / "a")
-    files, labels = training.list_split(found / "train", imagenette.WNIDS)
+    files, labels = loop.list_split(found / "train", imagenette.WNIDS)
     assert len(files) == 20 and labels.tolist() == sorted(list(range(10)) * 2)
     asked = len(server.requests)
     assert fetch(table, tmp_path / "a") == found and len(server.requests) == asked
@@ -122,12 +124,12 @@ def test_a_class_without_pictures_is_named(pictures):
     for file in (pictures / "val" / imagenette.WNIDS[3]).iterdir():
         file.unlink()
     with pytest.raises(FileNotFoundError, match=imagenette.WNIDS[3]):
-        training.list_split(pictures / "val", imagenette.WNIDS)
+        loop.list_split(pictures / "val", imagenette.WNIDS)
 
 
 def test_pictures_are_read_as_rgb_at_the_networks_size(tmp_path):
     cv2.imwrite(str(tmp_path / "red.png"), np.full((50, 90, 3), (0, 0, 255), np.uint8))
-    images = training.read_images([tmp_path / "red.png"])
+    images = loop.read_images([tmp_path / "red.png"])
     assert images.shape == (1, SIZE, SIZE, 3) and images.dtype == np.uint8
     assert (images == (255, 0, 0)).all()
 
@@ -135,7 +137,7 @@ def test_pictures_are_read_as_rgb_at_the_networks_size(tmp_path):
 def test_a_file_that_is_no_picture_is_named(tmp_path):
     (tmp_path / "text.JPEG").write_text("no picture")
     with pytest.raises(ValueError, match=r"text\.JPEG does not decode"):
-        training.read_images([tmp_path / "text.JPEG"])
+        loop.read_images([tmp_path / "text.JPEG"])
 
 
 # Views and batches
@@ -143,17 +145,17 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
 
 def test_view_has_the_size_asked_for_and_stays_in_range():
     image = RNG(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-    views = [training.augment(image, 96, 0.35, RNG(seed)) for seed in range(20)]
+    views = [loop.augment(image, 96, 0.35, RNG(seed)) for seed in range(20)]
     assert all(view.shape == (3, 96, 96) and view.dtype == np.float32 for view in views)
     assert min(view.min() for view in views) >= 0 and max(view.max() for view in views) <= 255
     assert not np.array_equal(views[0], views[1])
-    np.testing.assert_array_equal(views[5], training.augment(image, 96, 0.35, RNG(5)))
+    np.testing.assert_array_equal(views[5], loop.augment(image, 96, 0.35, RNG(5)))
 
 
 def test_an_epoch_has_every_picture_at_most_once_with_its_own_label():
     images = np.repeat(np.arange(10, dtype=np.uint8), SIZE * SIZE * 3).reshape(10, SIZE, SIZE, 3)
     seen = []
-    for batch in training.batches(images, np.arange(10), 4, 16, 1.0, RNG(1)):
+    for batch in loop.batches(images, np.arange(10), 4, 16, 1.0, RNG(1)):
         pixels, labels = batch.data[0].asnumpy(), batch.label[0].asnumpy()
         assert pixels.shape == (4, 3, 16, 16)
         assert (np.abs(pixels.mean(axis=(1, 2, 3)) / np.maximum(labels, 1) - 1) < 0.7)[labels > 0].all()
@@ -162,17 +164,17 @@ def test_an_epoch_has_every_picture_at_most_once_with_its_own_label():
 
 
 def test_learning_rate_rises_in_a_line_then_falls_to_nothing():
-    rate = training.one_cycle(200, 0.1)
+    rate = loop.one_cycle(200, 0.1)
     rates = np.array([rate(step) for step in range(201)])
     assert rates[0] == pytest.approx(0.005) and rates[30] == pytest.approx(0.1) and rates[-1] == pytest.approx(0)
     assert (np.diff(rates[:30]) > 0).all() and (np.diff(rates[31:]) < 0).all()
 
 
 def test_plan_lists_every_epoch():
-    assert training.plan([[96, 2, 0.35], [128, 1, 0.5]]) == [
-        training.Epoch(96, 0.35),
-        training.Epoch(96, 0.35),
-        training.Epoch(128, 0.5),
+    assert loop.plan([[96, 2, 0.35], [128, 1, 0.5]]) == [
+        loop.Epoch(96, 0.35),
+        loop.Epoch(96, 0.35),
+        loop.Epoch(128, 0.5),
     ]
 
 
@@ -197,14 +199,14 @@ def weights(module):
 
 def test_restored_module_goes_on_exactly_as_if_never_stopped(tmp_path):
     mx.random.seed(1)
-    checkpoint = training.Checkpoint(tmp_path)
-    module = training.make_module(resnet.resnet18(10, 0.1), 4, 32, dict(OPTIMIZER), checkpoint)
+    checkpoint = loop.Checkpoint(tmp_path)
+    module = loop.make_module(resnet.resnet18(10, 0.1), 4, 32, dict(OPTIMIZER), checkpoint)
     step(module)
     checkpoint.save(module, RECORD)
     step(module)
-    again = training.Checkpoint(tmp_path)
+    again = loop.Checkpoint(tmp_path)
     assert again.epoch == 1
-    other = training.make_module(resnet.resnet18(10, 0.1), 4, 32, dict(OPTIMIZER), again)
+    other = loop.make_module(resnet.resnet18(10, 0.1), 4, 32, dict(OPTIMIZER), again)
     step(other)
     # Without the optimizer's momentum the second step would be another one.
     for (name, expected), got in zip(weights(module).items(), weights(other).values(), strict=True):
@@ -212,23 +214,23 @@ def test_restored_module_goes_on_exactly_as_if_never_stopped(tmp_path):
 
 
 def test_kill_while_saving_keeps_the_epoch_before(tmp_path, monkeypatch):
-    checkpoint = training.Checkpoint(tmp_path)
-    module = training.make_module(resnet.resnet18(10), 4, 32, dict(OPTIMIZER), checkpoint)
+    checkpoint = loop.Checkpoint(tmp_path)
+    module = loop.make_module(resnet.resnet18(10), 4, 32, dict(OPTIMIZER), checkpoint)
     checkpoint.save(module, RECORD)
     before = weights(module)
     step(module)
     monkeypatch.setattr(module, "save_optimizer_states", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(module, RECORD)
-    again = training.Checkpoint(tmp_path)
+    again = loop.Checkpoint(tmp_path)
     assert again.epoch == 1
     arguments, _ = again.parameters()
     np.testing.assert_array_equal(arguments["conv0_weight"].asnumpy(), before["conv0_weight"])
 
 
 def test_only_the_last_epochs_files_stay(tmp_path):
-    checkpoint = training.Checkpoint(tmp_path)
-    module = training.make_module(resnet.resnet18(10), 4, 32, dict(OPTIMIZER), checkpoint)
+    checkpoint = loop.Checkpoint(tmp_path)
+    module = loop.make_module(resnet.resnet18(10), 4, 32, dict(OPTIMIZER), checkpoint)
     checkpoint.save(module, RECORD)
     checkpoint.save(module, RECORD)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -240,10 +242,10 @@ def test_only_the_last_epochs_files_stay(tmp_path):
 
 def test_state_of_another_schedule_is_refused(tmp_path):
     (tmp_path / "history.json").write_text(json.dumps([RECORD]))
-    checkpoint = training.Checkpoint(tmp_path)
-    checkpoint.check(training.plan([[32, 2, 0.5]]))
+    checkpoint = loop.Checkpoint(tmp_path)
+    checkpoint.check(loop.plan([[32, 2, 0.5]]))
     with pytest.raises(ValueError, match="another schedule"):
-        checkpoint.check(training.plan([[64, 2, 0.5]]))
+        checkpoint.check(loop.plan([[64, 2, 0.5]]))
 
 
 # Batch normalisation
@@ -251,7 +253,7 @@ def test_state_of_another_schedule_is_refused(tmp_path):
 
 def test_input_statistics_are_those_of_all_pixels():
     images = RNG(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
-    mean, variance = training.input_statistics(images)
+    mean, variance = loop.input_statistics(images)
     np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(variance, images.astype(float).var(axis=(0, 1, 2)))
 
@@ -261,10 +263,10 @@ def test_settling_measures_what_prediction_will_meet():
     symbol = resnet.resnet18(10)
     mx.random.seed(2)
     images = RNG(0).integers(0, 256, (8, SIZE, SIZE, 3), np.uint8)
-    start = training.make_module(symbol, 4, SIZE).get_params()
-    start = training.with_input_statistics(start, *training.input_statistics(images))
-    batches = list(training.plain_batches(images[:4], np.zeros(4), 4)) * 40
-    arguments, auxiliary = training.settle_batch_norm(symbol, start, batches, 4)
+    start = loop.make_module(symbol, 4, SIZE).get_params()
+    start = loop.with_input_statistics(start, *loop.input_statistics(images))
+    batches = list(loop.plain_batches(images[:4], np.zeros(4), 4)) * 40
+    arguments, auxiliary = loop.settle_batch_norm(symbol, start, batches, 4)
     assert arguments is start[0]
     for name in ("bn_data_moving_mean", "bn_data_moving_var"):
         np.testing.assert_array_equal(auxiliary[name].asnumpy(), start[1][name].asnumpy())
@@ -316,7 +318,7 @@ def test_wilson_interval_as_published():
 
 
 def test_files_are_predicted_by_the_functions_own_preparation(pictures):
-    files, _ = training.list_split(pictures / "val", imagenette.WNIDS)
+    files, _ = loop.list_split(pictures / "val", imagenette.WNIDS)
     said = evaluation.predict_files(
         files[:3], [lambda batch: np.asarray(batch)[0].mean(axis=(1, 2)), lambda _: [1, 2, 3]]
     )
@@ -330,7 +332,7 @@ def test_files_are_predicted_by_the_functions_own_preparation(pictures):
 def trained():
     mx.random.seed(4)
     symbol = resnet.resnet18(10)
-    return symbol, *training.make_module(symbol, 1, 32).get_params()
+    return symbol, *loop.make_module(symbol, 1, 32).get_params()
 
 
 def test_exported_model_comes_back_rounded_to_float16(trained, tmp_path):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from workshop import tuning
+from workshop.scale import tuning
 
 
 class Functions:

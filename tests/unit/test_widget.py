@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import requests
 
-from workshop import widget
+from workshop.inspection import widget
 from workshop.samples import sample_path
 
 matplotlib.use("agg")

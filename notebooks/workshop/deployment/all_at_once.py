@@ -1,0 +1,42 @@
+"""What the notebooks 00, 03 and 04 do step by step, in one go: for tests and benchmarks with a stack of their own."""
+
+import json
+from urllib.parse import urlsplit
+
+from workshop import ROOT
+from workshop.deployment import build, iam, stacks
+from workshop.lab import Lab
+from workshop.models import ModelFiles
+
+GRANT = "read-model-store"
+
+
+def deploy(lab: Lab, files: ModelFiles, **parameters: str) -> None:
+    """Deploy both stacks on the local target, grant the function its store, and upload a model.
+
+    `parameters` are template.yml's, beside or instead of those that the local target needs. Raises StackError or
+    BuildError.
+    """
+    cloudformation = lab.client("cloudformation")
+    project = {"ProjectId": lab.project_id}
+    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", project,
+                  capabilities=("CAPABILITY_NAMED_IAM",))  # fmt: skip
+    environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
+    for phase in build.PHASES:
+        build.run_phase(phase, environment)
+    defaults = {"AllowedPrivateHosts": urlsplit(lab.endpoint_url).netloc, "Emulator": "true"}
+    stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", project | defaults | parameters,
+                  lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
+    grant(lab)
+    for file in files:
+        lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/{files.name}/{file.name}")
+
+
+def grant(lab: Lab) -> None:
+    """Let the function's role read its model store, and no more: what notebook 03 leaves it with."""
+    bucket = f"arn:aws:s3:::{lab.model_bucket}"
+    document = iam.policy(
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{bucket}/*"},
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket},
+    )
+    lab.client("iam").put_role_policy(RoleName=lab.lambda_role, PolicyName=GRANT, PolicyDocument=json.dumps(document))

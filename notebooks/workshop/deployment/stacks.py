@@ -1,0 +1,122 @@
+"""CloudFormation through change sets: what would change, then the change, then what happened."""
+
+import time
+from pathlib import Path
+
+from botocore.exceptions import ClientError, WaiterError
+
+from workshop import ToldError
+
+WAIT = {"Delay": 2, "MaxAttempts": 450}
+
+
+class StackError(ToldError, RuntimeError):
+    """A stack could not be made or changed; the message names the resource that failed and why."""
+
+
+def status(cloudformation, stack: str) -> str:
+    """The stack's status, or "" where there is no such stack."""
+    try:
+        return cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return ""
+        raise
+
+
+def create_change_set(
+    cloudformation,
+    stack: str,
+    template: Path | str,
+    parameters: dict[str, object],
+    role_arn: str | None = None,
+    capabilities: tuple[str, ...] = (),
+) -> dict | None:
+    """Ask what `template` would change in `stack` and wait for the answer.
+
+    Returns the change set as `describe_change_set` has it, or None when nothing would change. A stack whose creation
+    was rolled back is deleted first: CloudFormation cannot update it. Raises StackError when the template is refused.
+    """
+    body = Path(template).read_text()
+    state = status(cloudformation, stack)
+    if state == "ROLLBACK_COMPLETE":
+        cloudformation.delete_stack(StackName=stack)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=WAIT)
+        state = ""
+    request = {
+        "StackName": stack,
+        "ChangeSetName": f"lab-{time.time_ns()}",
+        "ChangeSetType": "CREATE" if state in ("", "REVIEW_IN_PROGRESS") else "UPDATE",
+        "TemplateBody": body,
+        "Parameters": [{"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()],
+        "Capabilities": list(capabilities),
+    }
+    if role_arn:
+        request["RoleARN"] = role_arn
+    change_set = cloudformation.create_change_set(**request)["Id"]
+    try:
+        cloudformation.get_waiter("change_set_create_complete").wait(
+            StackName=stack, ChangeSetName=change_set, WaiterConfig=WAIT
+        )
+    except WaiterError as error:
+        refused = cloudformation.describe_change_set(StackName=stack, ChangeSetName=change_set)
+        reason = refused.get("StatusReason", "")
+        cloudformation.delete_change_set(StackName=stack, ChangeSetName=change_set)
+        if "didn't contain changes" in reason or "No updates" in reason:
+            return None
+        raise StackError(f"{stack}: the change set was refused: {reason or error}") from error
+    return cloudformation.describe_change_set(StackName=stack, ChangeSetName=change_set)
+
+
+def execute(cloudformation, change_set: dict) -> list[dict]:
+    """Carry out a change set, wait until it is done, and return its stack events, oldest first.
+
+    Raises StackError with the resource that failed and CloudFormation's reason.
+    """
+    stack, creates = change_set["StackName"], status(cloudformation, change_set["StackName"]) == "REVIEW_IN_PROGRESS"
+    seen = {event["EventId"] for event in events(cloudformation, stack)}
+    cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set["ChangeSetId"])
+    waiter = cloudformation.get_waiter("stack_create_complete" if creates else "stack_update_complete")
+    try:
+        waiter.wait(StackName=stack, WaiterConfig=WAIT)
+    except WaiterError as error:
+        failed = [
+            event
+            for event in events(cloudformation, stack)
+            if event["EventId"] not in seen and event["ResourceStatus"].endswith("FAILED")
+        ]
+        first = failed[0] if failed else {}
+        raise StackError(
+            f"{stack}: {status(cloudformation, stack)}; first to fail: {first.get('LogicalResourceId', 'unknown')}: "
+            f"{first.get('ResourceStatusReason', error)}"
+        ) from error
+    return [event for event in events(cloudformation, stack) if event["EventId"] not in seen]
+
+
+def events(cloudformation, stack: str) -> list[dict]:
+    """All events of a stack, oldest first; empty where there is no such stack."""
+    try:
+        pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack)
+        return [event for page in pages for event in page["StackEvents"]][::-1]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return []
+        raise
+
+
+def last_operation(cloudformation, stack: str) -> list[dict]:
+    """The events of the last thing that was done to a stack, oldest first."""
+    found = events(cloudformation, stack)
+    begins = [
+        index
+        for index, event in enumerate(found)
+        if event["LogicalResourceId"] == stack
+        and event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+    ]
+    return found[begins[-1] :] if begins else found
+
+
+def deploy(cloudformation, stack, template, parameters, role_arn=None, capabilities=()) -> list[dict]:
+    """Create or update `stack` in one step; returns the events, none when nothing changed."""
+    change_set = create_change_set(cloudformation, stack, template, parameters, role_arn, capabilities)
+    return execute(cloudformation, change_set) if change_set else []

@@ -1,0 +1,80 @@
+"""The run's report: one HTML page without scripts, and with its picture inside, that can be sent as it is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from workshop import ROOT
+from workshop.client import hello_url
+from workshop.models import PRACTICE
+from workshop.samples import sample_path
+
+if TYPE_CHECKING:
+    from workshop.headless.runner import Run
+    from workshop.lab import Lab
+
+PACKAGE = ROOT / ".build" / "sam" / "Predict"
+PACKAGE_LIMIT = 262_144_000  # bytes unzipped: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def facts(lab: Lab) -> dict[str, Any]:
+    """What is deployed: the application's stack, its resources by kind, and the function as Lambda describes it."""
+    cloudformation, name = lab.client("cloudformation"), lab.app_stack
+    resources = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+    kinds = Counter(one["ResourceType"] for page in resources for one in page["StackResourceSummaries"])
+    function = lab.client("lambda").get_function_configuration(
+        FunctionName=lab.outputs(lab.app_stack)["PredictFunction"]
+    )
+    return {
+        "front_page": hello_url(lab),
+        "stack": name,
+        "resources": dict(sorted(kinds.items())),
+        "function": {key: function[key] for key in ("Runtime", "MemorySize", "Timeout", "CodeSize")},
+        "unzipped": sum(file.stat().st_size for file in PACKAGE.rglob("*") if file.is_file()),
+    }
+
+
+def without_places(text: str) -> str:
+    """The text without colour codes and without this machine's paths."""
+    return ANSI.sub("", text).replace(str(ROOT), ".").replace(f"{Path.home()}/", "~/")
+
+
+def card(model: str) -> dict | None:
+    """The measured results of the shipped model; None for any other."""
+    return json.loads((PRACTICE / "results.json").read_text(encoding="utf-8")) if model == "practice" else None
+
+
+def write(run: Run, folder: Path) -> Path:
+    """Write `report.html` into the run's folder, beside the notebooks' pages that it links."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = without_places
+    model = run.prediction.get("model", {}).get("name", "")
+    steps = run.prediction.get("timings_ms", {})
+    page = environment.get_template("report.html.jinja").render(
+        run=run,
+        pages={result.name: f"{Path(result.name).stem}.html" for result in run.results},
+        exists=lambda name: (folder / name).exists(),
+        failed=next((result for result in run.results if result.error), None),
+        longest=max((result.seconds for result in run.results), default=0) or 1,
+        card=card(model),
+        limit=PACKAGE_LIMIT,
+        steps={**steps, "way there and back": max(0.0, 1000 * run.request_seconds - sum(steps.values()))},
+        picture=base64.b64encode(sample_path(run.sample).read_bytes()).decode(),
+    )
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path

@@ -1,0 +1,364 @@
+"""Run the notebooks in order under papermill: the headless deploy.
+
+    python -m workshop.headless.runner --target local --model practice
+
+The executed notebooks, an HTML page of each, `report.html` on the whole run and `summary.json` go to
+`runs/<UTC time>/`; `runs/latest` names the newest. 06, which measures, is run by `--scale`; 07, which deletes
+everything, and the appendices are not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from workshop import ROOT, emulator
+from workshop.client import predict_url, timed_sample
+from workshop.headless import report
+from workshop.headless.run import Result, Run
+from workshop.lab import Lab, LabError, check_project_id, check_region, connect
+
+NOTEBOOKS = ROOT / "notebooks"
+RUNS = ROOT / "runs"
+SCALE = "06_"  # measures what is deployed, for minutes and, on AWS, for money: run when it is asked for
+NOT_RUN = (SCALE, "07_")
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+class RunError(Exception):
+    """Why the run cannot start, and what to do about it."""
+
+
+def notebooks(folder: Path = NOTEBOOKS, scale: bool = False) -> list[Path]:
+    """The notebooks of a deploy, in order: `NN_*.ipynb` but those that measure or delete; `scale`: that one alone."""
+    if scale:
+        return sorted(folder.glob(f"{SCALE}*.ipynb"))
+    return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if not path.name.startswith(NOT_RUN))
+
+
+def code_cells(path: Path) -> list[dict]:
+    """The notebook's code cells, as they are in its JSON."""
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+def known_parameters(path: Path) -> set[str]:
+    """The names that the notebook's parameters cell assigns."""
+    sources = [cell["source"] for cell in code_cells(path) if "parameters" in cell["metadata"].get("tags", [])]
+    statements = [statement for source in sources for statement in ast.parse("".join(source)).body]
+    targets = [target for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def share(parameters: dict[str, Any], paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    """Give each notebook those of `parameters` that it has. Raises RunError when one is in no notebook."""
+    known = {path: known_parameters(path) for path in paths}
+    everywhere = set().union(*known.values())
+    unknown = sorted(set(parameters) - everywhere)
+    if unknown:
+        raise RunError(
+            f"no notebook has a parameter {', '.join(map(repr, unknown))}; there are: {', '.join(sorted(everywhere))}"
+        )
+    return {path: {name: value for name, value in parameters.items() if name in known[path]} for path in paths}
+
+
+class Progress:
+    """One bar over the code cells of all notebooks; where there is no terminal, one line per notebook."""
+
+    def __init__(self, total: int, is_terminal: bool | None = None) -> None:
+        self.is_terminal = sys.stderr.isatty() if is_terminal is None else is_terminal
+        self.bar = tqdm(
+            total=total,
+            unit="cell",
+            disable=not self.is_terminal,
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| cell {n_fmt} of {total_fmt}, {elapsed}",
+        )
+
+    def notebook(self, name: str) -> None:
+        self.bar.set_description_str(name)
+
+    def cell(self) -> None:
+        self.bar.update()
+
+    def done(self, result: Result) -> None:
+        line = f"{result.status:7s} {result.name:32s} {result.cells:3d} cells {result.seconds:6.1f} s"
+        self.bar.write(line) if self.is_terminal else print(line, flush=True)
+
+    def close(self) -> None:
+        self.bar.set_description_str("")
+        self.bar.close()
+
+
+def progress_engine(progress: Progress) -> type:
+    """papermill's own engine, telling `progress` of each code cell that has run."""
+    from papermill.engines import NBClientEngine
+
+    class ProgressEngine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> Any:
+            complete = nb_man.cell_complete
+
+            def cell_complete(cell: Any, *arguments: Any, **named: Any) -> None:
+                complete(cell, *arguments, **named)
+                # The parameters that papermill itself puts in are no cell of the notebook's.
+                if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
+                    progress.cell()
+
+            nb_man.cell_complete = cell_complete
+            return super().execute_managed_notebook(nb_man, kernel_name, **settings)
+
+    return ProgressEngine
+
+
+def failure_text(name: str, error: BaseException) -> str:
+    """What failed, for a person: the notebook, the cell's source, and what it raised."""
+    from papermill.exceptions import PapermillExecutionError
+
+    if not isinstance(error, PapermillExecutionError):
+        return f"{name} failed outside of its cells: {type(error).__name__}: {error}"
+    source = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
+    trace = "\n".join(error.traceback).strip() or f"{error.ename}: {error.evalue}"
+    trace = trace if sys.stderr.isatty() else ANSI.sub("", trace)
+    return f"{name} failed in cell [{error.exec_count}]:\n\n{source}\n\n{trace}"
+
+
+def execute(path: Path, parameters: dict[str, Any], folder: Path, progress: Progress) -> None:
+    """Run one notebook into `folder`. Raises PapermillExecutionError at a failing cell."""
+    # Here and not at the top: papermill takes seconds to import, and most refusals and `--endpoint` need none of it.
+    import papermill
+    from papermill.engines import papermill_engines
+
+    papermill_engines.register("progress", progress_engine(progress))
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    papermill.execute_notebook(
+        str(path),
+        str(folder / path.name),
+        parameters=parameters,
+        cwd=str(path.parent),
+        kernel_name="python3",
+        language="python",
+        engine_name="progress",
+        progress_bar=False,
+    )
+
+
+def write_page(notebook: Path) -> Path:
+    """The executed notebook as an HTML page beside it."""
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter().from_filename(str(notebook))
+    page = notebook.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def write_pages(run: Run, folder: Path) -> None:
+    """`report.html`, and `summary.json`, that holds the same for programs."""
+
+    report.write(run, folder)
+    summary = asdict(run) | {"passed": run.passed}
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def new_folder(runs: Path = RUNS) -> Path:
+    """A folder for this run, named by the UTC time, and `latest` pointing at it."""
+    stem = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        with contextlib.suppress(FileExistsError):
+            folder = runs / f"{stem}{suffix}"
+            folder.mkdir(parents=True)
+            break
+    link = runs / f".latest-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    link.replace(runs / "latest")
+    return folder
+
+
+@contextlib.contextmanager
+def alone(runs: Path = RUNS) -> Iterator[None]:
+    """Hold the lock of `runs`. Raises RunError when another run of this folder holds it."""
+    runs.mkdir(exist_ok=True)
+    with (runs / ".lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise RunError(f"another run is at work here (process {handle.read().strip()}): wait for it") from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, progress: Progress | None = None) -> Run:
+    """Run `paths` in order into `folder` until one fails. Raises RunError for a parameter that none of them has."""
+    shares = share(parameters, paths)
+    started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    run = Run(started, parameters, [Result(path.name, cells=len(code_cells(path))) for path in paths])
+    progress = progress or Progress(sum(result.cells for result in run.results))
+    began = time.monotonic()
+    try:
+        for path, result in zip(paths, run.results, strict=True):
+            progress.notebook(path.stem)
+            notebook_began = time.monotonic()
+            try:
+                execute(path, shares[path], folder, progress)
+                result.status = "passed"
+            except Exception as error:
+                result.status, result.error = "failed", failure_text(path.name, error)
+            except KeyboardInterrupt:
+                result.error = f"{path.name} was interrupted"
+                raise
+            finally:
+                result.seconds = round(time.monotonic() - notebook_began, 2)
+                run.seconds = round(time.monotonic() - began, 2)
+                if result.status != "not run" and (folder / path.name).exists():
+                    write_page(folder / path.name)
+                write_pages(run, folder)
+                progress.done(result)
+            if result.status == "failed":
+                break
+    finally:
+        progress.close()
+    return run
+
+
+def ipython_folder(folder: Path) -> Path:
+    """Make an IPYTHONDIR: none of the user's start-up files, no history kept, a quiet kernel.
+
+    Each kernel start would otherwise warn that its sockets, on the loopback address, are not encrypted.
+    """
+    profile = folder / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    settings = "c.IPKernelApp.log_level = 'CRITICAL'\nc.HistoryManager.enabled = False\n"
+    (profile / "ipython_kernel_config.py").write_text(settings, encoding="utf-8")
+    return folder
+
+
+def prepare_environment(target: str, port: int) -> None:
+    """Set what the kernels inherit: where AWS is, and nothing of the user's Jupyter or IPython."""
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.pop("JUPYTER_PATH", None)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # our kernel, whatever kernels the user has registered
+    os.environ["IPYTHONDIR"] = str(ipython_folder(RUNS / ".ipython"))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if target == "aws":
+        for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+            del os.environ[name]
+    else:
+        os.environ["AWS_ENDPOINT_URL"] = emulator.Emulator(port).start()
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    about = "Run the notebooks in order: the deploy."
+    parser = argparse.ArgumentParser(prog="workshop.headless.runner", description=about)
+    parser.add_argument("--target", choices=["local", "aws"], help="the emulator (default) or your AWS account")
+    parser.add_argument("--region", help="AWS region")
+    parser.add_argument("--project-id", help="name that every resource starts with")
+    parser.add_argument("--model", help="practice, imagenet, or a path or prefix of your own model's files")
+    parser.add_argument("--precision", help="float32 (default), or int8 for a model that has it: practice does")
+    parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
+    parser.add_argument(
+        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="any other parameter"
+    )
+    parser.add_argument("--scale", action="store_true", help="run the notebook that measures what is deployed, alone")
+    parser.add_argument("--endpoint", action="store_true", help="run nothing: print the endpoint's URL alone")
+    return parser.parse_args(arguments)
+
+
+def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The parameters that the user named. A path of a model is made absolute: notebooks run in their own folder."""
+    parameters = {name: getattr(chosen, name) for name in ("target", "region", "project_id", "model", "precision")}
+    for name, value in chosen.parameter:
+        try:
+            parameters[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parameters[name] = value
+    model = parameters.get("model")
+    if model and "/" in model and "://" not in model:
+        # A kernel runs in its notebook's folder; the user typed a path that is relative to the repository.
+        parameters["model"] = str((ROOT / Path(model).expanduser()).resolve())
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def lab_of(parameters: dict[str, Any]) -> Lab:
+    return connect(**{name: parameters[name] for name in ("target", "region", "project_id") if name in parameters})
+
+
+def print_endpoint(chosen: argparse.Namespace) -> None:
+    if chosen.target != "aws":
+        os.environ["AWS_ENDPOINT_URL"] = emulator.endpoint(chosen.port)
+    print(predict_url(lab_of(parameters_of(chosen))))
+
+
+def describe(run: Run, lab: Lab) -> None:
+    """Ask for one prediction and for what is deployed, and note both in `run`."""
+
+    run.target, run.region, run.endpoint = lab.target, lab.region, predict_url(lab)
+    run.prediction, run.request_seconds = timed_sample(lab, run.sample)
+    run.facts = report.facts(lab)
+
+
+def deploy(chosen: argparse.Namespace) -> int:
+    """Check everything that can be checked first, run the notebooks, print the URL and one prediction."""
+    paths, parameters = notebooks(scale=chosen.scale), parameters_of(chosen)
+    share(parameters, paths)
+    check_region(parameters.get("region", "us-east-1"))
+    check_project_id(parameters.get("project_id", "predictions"))
+    if parameters.get("target") == "aws":
+        lab_of(parameters)
+    with alone():
+        prepare_environment(parameters.get("target", "local"), chosen.port)
+        lab = lab_of(parameters)
+        folder = new_folder()
+        print(f"{lab!r}: running {len(paths)} notebooks into {folder.relative_to(ROOT)}/", flush=True)
+        run = run_all(paths, parameters, folder)
+        for result in run.results:
+            if result.error:
+                print(f"\n{result.error}\n\nReport: {folder.relative_to(ROOT)}/report.html", file=sys.stderr)
+                return 1
+        describe(run, lab)
+        write_pages(run, folder)
+        print(f"\nReport    {folder.relative_to(ROOT)}/report.html\nEndpoint  {run.endpoint}")
+        for line in run.prediction["predictions"]:
+            print(f"          {line['probability']:6.1%}  {line['class']}")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = parse(arguments)
+    # A shell that starts it in the background has SIGINT ignored; and an end that is asked for is no crash.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        if chosen.endpoint:
+            print_endpoint(chosen)
+            return 0
+        return deploy(chosen)
+    except (RunError, LabError, emulator.EmulatorError) as error:
+        print(f"deploy: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndeploy: interrupted; run it again and it goes on from what is deployed", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

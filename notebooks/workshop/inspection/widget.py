@@ -1,0 +1,163 @@
+"""Try your own picture: a panel for people, and the same path as a plain call for headless runs."""
+
+import html
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+import requests
+from IPython.display import display
+
+from predict import fetching, images, predictor
+from predict.errors import PredictionError
+from workshop import plots
+from workshop.inspection import explain
+from workshop.samples import SAMPLES, sample_path
+
+Ask = Callable[[bytes], list[dict]]
+Heat = Callable[[bytes], np.ndarray]
+
+
+def read_picture(picture: bytes | Path | str) -> bytes:
+    """The bytes of a picture: bytes themselves, a file's path, a sample's name, or an address (http, https).
+
+    An address is fetched under the function's rules, ALLOWED_PRIVATE_HOSTS of the environment among them. Raises
+    PredictionError for an address that is refused, KeyError for an unknown sample, OSError for a missing file.
+    """
+    if isinstance(picture, bytes):
+        return picture
+    if isinstance(picture, str) and picture.startswith(("http://", "https://")):
+        allowed = fetching.AllowedHosts.parse(os.environ.get("ALLOWED_PRIVATE_HOSTS", ""))
+        return fetching.fetch(picture, allowed=allowed)
+    return (picture if isinstance(picture, Path) else sample_path(picture)).read_bytes()
+
+
+def ask_model(predict: explain.Predict, labels: list[str], top: int = 5) -> Ask:
+    """Ask a model on this machine. `predict`: float32 (N, 3, 224, 224) to probabilities float32 (N, classes)."""
+
+    def ask(data: bytes) -> list[dict]:
+        return predictor.rank(predict(np.asarray(images.network_input(data), np.float32))[0], labels, top)
+
+    return ask
+
+
+def ask_endpoint(url: str, top: int = 5) -> Ask:
+    """Ask the endpoint whose /predict is at `url`; an error of its contract becomes a ValueError with its words."""
+
+    def ask(data: bytes) -> list[dict]:
+        headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
+        answer = requests.post(url, data, params={"top": top}, headers=headers, timeout=60)
+        if not answer.ok:
+            raise ValueError(f"the endpoint answered {answer.status_code}: {answer.text}")
+        return answer.json()["predictions"]
+
+    return ask
+
+
+def heat_of(predict: explain.Predict, stride: int = 48) -> Heat:
+    """What shows where a model's first class comes from: the picture as RGB uint8 (224, 224, 3), its heat map on it.
+
+    `stride`: as of `explain.occlusion`.
+    """
+
+    def heat(data: bytes) -> np.ndarray:
+        batch = np.asarray(images.network_input(data), np.float32)
+        found = explain.occlusion(predict, batch, int(predict(batch)[0].argmax()), stride=stride)
+        return explain.overlay(explain.as_picture(batch), found.heat)
+
+    return heat
+
+
+def heat_of_endpoint(url: str) -> Heat:
+    """As `heat_of`, for the endpoint whose /predict is at `url`: covering needs no more than its answers, 18 a picture.
+
+    A class that is not among the 20 first ones of an answer counts as impossible there.
+    """
+    ask = ask_endpoint(url, top=20)
+
+    def heat(data: bytes) -> np.ndarray:
+        batch = np.asarray(images.network_input(data), np.float32)
+        first = ask(data)[0]["class"]
+
+        def predict(pictures: np.ndarray) -> np.ndarray:
+            answers = [ask(_png(explain.as_picture(one[np.newaxis]))) for one in pictures]
+            given = [{entry["class"]: entry["probability"] for entry in answer} for answer in answers]
+            return np.array([[probabilities.get(first, 0.0)] for probabilities in given], np.float32)
+
+        found = explain.occlusion(predict, batch, 0, stride=64)
+        return explain.overlay(explain.as_picture(batch), found.heat)
+
+    return heat
+
+
+def _png(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def draw(data: bytes, ask: Ask, heat: Heat | None = None) -> tuple[plt.Figure, list[dict]]:
+    """A figure of a picture's file, its classes as bars and, with `heat`, where the first class comes from."""
+    pixels = np.asarray(images.decode(data))
+    ranked = ask(data)
+    figure = plt.figure(figsize=(11 if heat else 8, 3))
+    grid = figure.add_gridspec(1, 3 if heat else 2)
+    plots.photo(figure.add_subplot(grid[0]), pixels)
+    plots.ranking(figure.add_subplot(grid[1]), ranked)
+    if heat:
+        height, width = pixels.shape[:2]  # the network sees a square; the reader sees the picture's own shape
+        plots.photo(figure.add_subplot(grid[2]), cv2.resize(heat(data), (width, height)), "what counts for it")
+    best = ranked[0]
+    plots.headline(figure, f"{plots.short(best['class'])}, {best['probability']:.0%}")
+    return figure, ranked
+
+
+def show_prediction(picture: bytes | Path | str, ask: Ask, heat: Heat | None = None) -> list[dict]:
+    """Show what `draw` draws of a picture, given as `read_picture` takes it; returns the classes.
+
+    Raises what `read_picture`, the decoder (PredictionError) and `ask` raise.
+    """
+    _, ranked = draw(read_picture(picture), ask, heat)
+    plt.show()
+    return ranked
+
+
+def panel(ask: Ask, heat: Heat | None = None) -> ipywidgets.VBox:
+    """A panel that takes a picture (upload, address or sample) and shows it as `show_prediction` does."""
+    upload = ipywidgets.FileUpload(accept="image/*", description="Upload", layout={"width": "9em"})
+    address = ipywidgets.Text(placeholder="https://… then Enter", description="Address", continuous_update=False)
+    names = [("choose one", ""), *((name.replace("_", " "), name) for name in SAMPLES)]
+    sample = ipywidgets.Dropdown(options=names, description="Sample")
+    message, drawing = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"max_width": "100%"})
+    drawing.layout.display = "none"
+
+    def answer(chosen: ipywidgets.ValueWidget, picture: bytes | str) -> None:
+        message.value = "Looking…"
+        for other, nothing in ((upload, ()), (address, ""), (sample, "")):
+            if other is not chosen:
+                other.value = nothing  # so that choosing it again, too, is a change
+        try:
+            with plt.ioff():
+                figure, _ = draw(read_picture(picture), ask, heat)
+        except (PredictionError, ValueError, OSError) as problem:
+            drawing.layout.display = "none"
+            message.value = f"<p role='alert'>{html.escape(str(problem))}</p>"
+            return
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png")
+        plt.close(figure)
+        drawing.value, drawing.layout.display, message.value = drawn.getvalue(), None, ""
+
+    upload.observe(lambda change: change["new"] and answer(upload, bytes(change["new"][0]["content"])), "value")
+    address.observe(lambda change: change["new"].strip() and answer(address, change["new"].strip()), "value")
+    sample.observe(lambda change: change["new"] and answer(sample, change["new"]), "value")
+    return ipywidgets.VBox([ipywidgets.HBox([upload, address, sample]), message, drawing])
+
+
+def try_your_own(ask: Ask, heat: Heat | None = None, picture: bytes | Path | str = "golf_ball") -> list[dict]:
+    """Show the panel, and below it what it shows for `picture`, so that a run without a reader takes the same path."""
+    display(panel(ask, heat))
+    return show_prediction(picture, ask, heat)

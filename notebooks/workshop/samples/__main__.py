@@ -1,4 +1,0 @@
-from . import write_all
-
-for file in write_all():
-    print(f"{file.name}  {file.stat().st_size / 1024:.0f} KiB")

@@ -1,0 +1,120 @@
+"""A judge at least as strict as AWS: what it would refuse of the templates, the roles and the pipeline, without asking it.
+
+    python -m workshop.deployment.judge
+
+CloudFormation's SAM transform, the registry's resource schemas, the Amazon States Language and the service authorization
+reference come from packages of the lock; nothing is asked over the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from workshop import ROOT
+
+from . import caller, limits, machines, permissions, pipeline, statements, upkeep
+from .finding import Finding
+from .permissions import Need
+from .resolving import Resolved, World, cases, expand, load, resolve, text_of
+
+__all__ = ["Finding", "Need", "caller_needs", "judge", "judge_files", "role_needs", "sources"]
+
+APP, TOOLCHAIN = "template.yml", "toolchain.yml"
+DEPLOY_NOTEBOOK = "notebooks/04_build_and_deploy.ipynb"
+
+
+def judge_files(root: Path = ROOT) -> list[Finding]:
+    """Judge the two templates of a checkout, and the code that deploys them."""
+    found = [each for name in (APP, TOOLCHAIN) for each in limits.judge_text((root / name).read_text(), name)]
+    texts = sources(root)
+    cells = [text for place, text in texts.items() if place == DEPLOY_NOTEBOOK]
+    found += judge(load(root / APP), load(root / TOOLCHAIN), cells)
+    written = texts | {name: (root / name).read_text() for name in (APP, TOOLCHAIN, "buildspec.yml")}
+    return sorted({*found, *upkeep.partitions(written)})
+
+
+def judge(app: dict[str, Any], toolchain: dict[str, Any], deploying: list[str] | None = None) -> list[Finding]:
+    """Judge two parsed templates, in every combination of their conditions.
+
+    `deploying`: the Python text that deploys `app` by hand, whose parameters the pipeline must give, too.
+    """
+    expanded = {APP: expand(app, next(cases(app))), TOOLCHAIN: expand(toolchain, {})}
+    found: list[Finding] = []
+    for place, template in expanded.items():
+        found += [*limits.judge_template(template, place), *limits.untyped_numbers(template, place)]
+    passed = pipeline.passed_by(deploying or [], app.get("Parameters", {}))
+    tools = [resolve(expanded[TOOLCHAIN], parameters, World("predictions-toolchain")) for parameters in cases(toolchain)]
+    for tool in _once(tools):
+        found += [*tool.findings, *statements.judge(tool, TOOLCHAIN), *upkeep.judge(tool, TOOLCHAIN)]
+        found += [*machines.judge(tool, TOOLCHAIN), *pipeline.judge(tool, app, passed, TOOLCHAIN)]
+        found += permissions.judge_types(tool, TOOLCHAIN)
+    stacks = [_stack(expanded[APP], expanded[TOOLCHAIN], parameters) for parameters in cases(app)]
+    for tool, stack in zip([tool for tool, _ in stacks], _once([stack for _, stack in stacks]), strict=True):
+        role, artifacts = tool.resources["CloudFormationRole"], tool.arn("ArtifactBucket")
+        found += [*stack.findings, *statements.judge(stack, APP), *machines.judge(stack, APP), *upkeep.judge(stack, APP)]
+        found += [*permissions.judge_types(stack, APP), *permissions.judge(stack, role, artifacts, APP)]
+    found += permissions.judge_reasons([stack for _, stack in stacks], stacks[0][0].resources["CloudFormationRole"], APP)
+    return sorted(set(found))
+
+
+def _stack(app: dict[str, Any], toolchain: dict[str, Any], parameters: Mapping[str, str]) -> tuple[Resolved, Resolved]:
+    """The project's toolchain, and its application resolved beside it."""
+    project = parameters["ProjectId"]
+    tool = resolve(toolchain, {"ProjectId": project}, World(f"{project}-toolchain"))
+    return tool, resolve(app, parameters, World(f"{project}-app", exports=tool.exports))
+
+
+def _once(cases: list[Resolved]) -> Iterator[Resolved]:
+    """The cases, each without the resources that an earlier one had just so: most are the same in every case."""
+    seen: set[str] = set()
+    for case in cases:
+        texts = {name: f"{case.world.stack} {name} {text_of(resource)}" for name, resource in case.resources.items()}
+        yield replace(case, resources={name: case.resources[name] for name, text in texts.items() if text not in seen})
+        seen.update(texts.values())
+
+
+def role_needs(
+    project: str = "predictions", world: World | None = None, root: Path = ROOT, **parameters: str
+) -> list[Need]:
+    """What the role that deploys template.yml must be allowed, with these parameters beside the defaults."""
+    world, project_id = world or World(), {"ProjectId": project}
+    tool = resolve(load(root / TOOLCHAIN), project_id, World(f"{project}-toolchain", *_place(world)))
+    placed = World(f"{project}-app", *_place(world), exports=tool.exports)
+    app = resolve(expand(load(root / APP), project_id), project_id | parameters, placed)
+    return sorted(set(permissions.needs(app, tool.arn("ArtifactBucket"))))
+
+
+def caller_needs(
+    project: str = "predictions", world: World | None = None, root: Path = ROOT, **parameters: str
+) -> list[Need]:
+    """What the caller of the lab must be allowed: toolchain.yml's resources, with these parameters, and the code's calls.
+
+    Each `Need` has an action and a resource as SimulatePrincipalPolicy takes them (`*` within a resource stands for names
+    that are not known yet); of `iam:PassRole`, `passed_to` is the value of iam:PassedToService.
+    """
+    world = world or World()
+    placed = World(f"{project}-toolchain", *_place(world))
+    tool = resolve(load(root / TOOLCHAIN), {"ProjectId": project} | parameters, placed)
+    return caller.needs_of_caller(tool, sources(root), project)
+
+
+def _place(world: World) -> tuple[str, str, str]:
+    return world.partition, world.region, world.account
+
+
+def sources(root: Path = ROOT) -> Mapping[str, str]:
+    """The Python that runs with the caller's credentials, by file: the notebooks' code cells and their library."""
+    texts = {}
+    for file in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
+        cells = [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+        lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
+        plain = ["" if line.lstrip().startswith(("%", "!")) else line for line in lines]
+        texts[file.relative_to(root).as_posix()] = "\n".join(plain)
+    for file in sorted((root / "notebooks" / "workshop").rglob("*.py")):
+        if "judge" not in file.parts:
+            texts[file.relative_to(root).as_posix()] = file.read_text()
+    return texts

@@ -1,6 +1,7 @@
 """What the roles may do once toolchain.yml is deployed, and the helpers of notebook 03, on the tests' own emulator."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -27,7 +28,8 @@ def probe(lab):
 
 
 def test_toolchain_exports_the_lambda_role(lab):
-    exports = {export["Name"]: export["Value"] for export in lab.client("cloudformation").list_exports()["Exports"]}
+    pages = lab.client("cloudformation").get_paginator("list_exports").paginate()
+    exports = {export["Name"]: export["Value"] for page in pages for export in page["Exports"]}
     assert exports[f"{lab.project_id}-us-east-1-LambdaTrustRole"] == lab.role_arn(lab.lambda_role)
     assert lab.outputs(lab.toolchain_stack)["CloudFormationRole"] == lab.role_arn(lab.cloudformation_role)
 
@@ -80,6 +82,16 @@ def test_the_lambda_role_writes_logs_and_traces_and_reads_no_model(lab, action, 
     assert iam.may(lab.client("iam"), lab.role_arn(lab.lambda_role), [Question("", action, resource)]) == [decision]
 
 
+def test_a_simulation_after_an_edit_is_asked_again_until_it_shows(monkeypatch):
+    """IAM on AWS spreads an edit over seconds; here the third answer is the first to know of it."""
+    answers = iter(["implicitDeny", "implicitDeny", "allowed"])
+    simulate = lambda **_: {"EvaluationResults": [{"EvalDecision": next(answers)}]}  # noqa: E731
+    late = SimpleNamespace(simulate_principal_policy=simulate)
+    monkeypatch.setattr(iam.time, "sleep", lambda seconds: None)
+    question = Question("", "s3:PutBucketPolicy", "arn:aws:s3:::any")
+    assert iam.may(late, "arn:aws:iam::000000000000:role/any", [question], [ALLOWED]) == [ALLOWED]
+
+
 def test_would_leaves_the_role_alone(lab):
     read = policy({"Effect": "Allow", "Action": "s3:GetObject", "Resource": store(lab, "/*")})
     question = Question("", "s3:GetObject", store(lab, "/models/any"))
@@ -95,7 +107,7 @@ def test_policies_of_leaves_out_what_it_is_told_to(lab):
 
 
 def test_managed_policy_is_the_original_labs(lab):
-    (_, actions, resources), = iam.statements_of(iam.managed_policy(lab.client("iam"), iam.READ_ONLY))
+    (_, actions, resources), = iam.statements_of(iam.managed_policy(lab.client("iam"), iam.read_only(lab.partition)))
     assert "s3:Get*" in actions
     assert resources == ["*"]
 
@@ -129,8 +141,8 @@ def test_either_grant_is_enough_and_either_deny_wins(probe, role, bucket, decisi
 
 
 def test_try_out_returns_what_came_not_what_was_expected(probe, monkeypatch):
-    until = iam._until
-    monkeypatch.setattr(iam, "_until", lambda ask, expected: until(ask, expected, seconds=0))
+    until = iam.until
+    monkeypatch.setattr(iam, "until", lambda ask, expected: until(ask, expected, seconds=0))
     assert probe.try_out(["read a model"], [ALLOWED]) == [REFUSED]
 
 

@@ -170,7 +170,7 @@ def test_a_version_that_s3_keeps_is_an_error(lab, monkeypatch):
 
 
 def test_grants_and_policies_attached_by_hand_come_off_and_the_toolchains_stay(lab):
-    lab.client("iam").attach_role_policy(RoleName=lab.lambda_role, PolicyArn=iam.READ_ONLY)
+    lab.client("iam").attach_role_policy(RoleName=lab.lambda_role, PolicyArn=iam.read_only(lab.partition))
     assert set(cleanup.remove_grants(lab)) == {iam.GRANTS["Lambda"], "AmazonS3ReadOnlyAccess"}
     assert cleanup.role_policies(lab, lab.lambda_role) == ["write-logs-and-traces"]
     assert cleanup.role_policies(lab, lab.cloudformation_role) == ["deploy-application"]

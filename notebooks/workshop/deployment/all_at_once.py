@@ -34,7 +34,7 @@ def deploy(lab: Lab, files: ModelFiles, **parameters: str) -> None:
 
 def grant(lab: Lab) -> None:
     """Let the function's role read its model store, and no more: what notebook 03 leaves it with."""
-    bucket = f"arn:aws:s3:::{lab.model_bucket}"
+    bucket = f"arn:{lab.partition}:s3:::{lab.model_bucket}"
     document = iam.policy(
         {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{bucket}/*"},
         {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket},

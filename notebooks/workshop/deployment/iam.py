@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 # The inline policies that notebook 03 adds, by the role that gets them. Notebook 07 takes them away again: IAM deletes
 # no role that has a policy CloudFormation does not know of.
 GRANTS = {"CloudFormation": "put-model-store-policy", "Lambda": "read-model-store"}
@@ -38,6 +38,11 @@ def policies_of(iam, role: str, without: Iterable[str] = ()) -> dict[str, dict]:
     return {name: document for name, document in documents.items() if name not in without}
 
 
+def read_only(partition: str) -> str:
+    """The ARN of AWS's own policy AmazonS3ReadOnlyAccess in a partition (`lab.partition`)."""
+    return f"arn:{partition}:iam::aws:policy/AmazonS3ReadOnlyAccess"
+
+
 def managed_policy(iam, arn: str) -> dict:
     """The document of a managed policy's default version."""
     version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
@@ -53,13 +58,26 @@ def statements_of(document: dict) -> Iterator[tuple[str, list[str], list[str]]]:
                [resources] if isinstance(resources, str) else resources)
 
 
-def may(iam, role_arn: str, questions: Sequence[Question]) -> list[str]:
+def may(iam, role_arn: str, questions: Sequence[Question], expected: Sequence[str] | None = None) -> list[str]:
     """"allowed" or "refused" for each question, by `simulate_principal_policy` of the role as it is now.
 
     One call per question: a simulation answers for every pair of action and resource, also those nobody asked about.
+    After an edit, `expected` says what is to come of it: IAM takes seconds to spread a change on AWS, so it asks again,
+    for a minute at most, while the answers differ; what came last is returned, whatever it is.
     """
-    return [_verdict(iam.simulate_principal_policy(
-        PolicySourceArn=role_arn, ActionNames=[q.action], ResourceArns=[q.resource])) for q in questions]
+    def ask() -> list[str]:
+        return [_verdict(iam.simulate_principal_policy(
+            PolicySourceArn=role_arn, ActionNames=[q.action], ResourceArns=[q.resource])) for q in questions]
+
+    return ask() if expected is None else until(ask, list(expected))
+
+
+def until(ask: Callable, expected, seconds: float = 60):
+    """What `ask()` answers, asked again until it is `expected`, for so many seconds at most."""
+    deadline = time.monotonic() + seconds
+    while (answer := ask()) != expected and time.monotonic() < deadline:
+        time.sleep(2)
+    return answer
 
 
 def would(iam, documents: Iterable[dict], questions: Sequence[Question]) -> list[str]:
@@ -85,11 +103,3 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(len(heading))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
-
-
-# --- For real -------------------------------------------------------------------------------------------------------
-
-
-# --- Pictures -------------------------------------------------------------------------------------------------------
-
-

@@ -3,12 +3,12 @@
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
+from workshop.deployment import iam
 from workshop.deployment.iam import ALLOWED, REFUSED, policy
 
 
@@ -62,7 +62,7 @@ class Probe:
         document = json.dumps(policy(*({**each, "Principal": {"AWS": self.lab.role_arn(self.role)}}
                                        for each in statements)))
         # For some seconds after a role was made, S3 on AWS does not know it and calls the policy malformed.
-        put = _until(lambda: _answer(lambda: self.s3.put_bucket_policy(Bucket=self.store, Policy=document),
+        put = iam.until(lambda: _answer(lambda: self.s3.put_bucket_policy(Bucket=self.store, Policy=document),
                                      "MalformedPolicy"), ALLOWED)
         if put != ALLOWED:
             raise TimeoutError(f"S3 did not take a bucket policy that names the role {self.role} within a minute")
@@ -72,7 +72,7 @@ class Probe:
         if self._as_role is None:
             sts, held = self.lab.client("sts"), {}
             arn = self.lab.role_arn(self.role)
-            _until(lambda: _answer(lambda: held.update(
+            iam.until(lambda: _answer(lambda: held.update(
                 sts.assume_role(RoleArn=arn, RoleSessionName="probe")["Credentials"])), ALLOWED)
             if not held:
                 raise PermissionError("These credentials may not assume a role of their own account (sts:AssumeRole). "
@@ -104,7 +104,7 @@ class Probe:
         from `expected`; what came last is returned, whatever it is. An error other than AccessDenied is raised.
         """
         requests = self.requests()
-        return _until(lambda: [_answer(requests[wish]) for wish in wishes], list(expected))
+        return iam.until(lambda: [_answer(requests[wish]) for wish in wishes], list(expected))
 
     def reason(self, wish: str) -> str:
         """Why a wish was refused, from S3's own message; "" when it was not."""
@@ -180,10 +180,3 @@ def _answer(request: Callable, *also: str) -> str:
             raise
         return REFUSED
     return ALLOWED
-
-
-def _until(ask: Callable, expected, seconds: float = 60):
-    deadline = time.monotonic() + seconds
-    while (answer := ask()) != expected and time.monotonic() < deadline:
-        time.sleep(2)
-    return answer

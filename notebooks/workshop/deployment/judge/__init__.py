@@ -1,9 +1,9 @@
-"""A judge at least as strict as AWS: what it would refuse of the templates, the roles and the pipeline, without asking it.
+"""A judge at least as strict as AWS: what it would refuse of the templates, the roles and the pipeline.
 
     python -m workshop.deployment.judge
 
-CloudFormation's SAM transform, the registry's resource schemas, the Amazon States Language and the service authorization
-reference come from packages of the lock; nothing is asked over the network.
+CloudFormation's SAM transform, the registry's resource schemas, the Amazon States Language and the service
+authorization reference come from packages of the lock; nothing is asked over the network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from workshop import ROOT
 from . import caller, limits, machines, permissions, pipeline, statements, upkeep
 from .finding import Finding
 from .permissions import Need
-from .resolving import Resolved, World, cases, expand, load, resolve, text_of
+from .parameters import cases
+from .resolving import Resolved, World, expand, load, resolve, text_of
 
 __all__ = ["Finding", "Need", "caller_needs", "judge", "judge_files", "role_needs", "sources"]
 
@@ -47,7 +48,9 @@ def judge(app: dict[str, Any], toolchain: dict[str, Any], deploying: list[str] |
     for place, template in expanded.items():
         found += [*limits.judge_template(template, place), *limits.untyped_numbers(template, place)]
     passed = pipeline.passed_by(deploying or [], app.get("Parameters", {}))
-    tools = [resolve(expanded[TOOLCHAIN], parameters, World("predictions-toolchain")) for parameters in cases(toolchain)]
+    tools = [
+        resolve(expanded[TOOLCHAIN], parameters, World("predictions-toolchain")) for parameters in cases(toolchain)
+    ]
     for tool in _once(tools):
         found += [*tool.findings, *statements.judge(tool, TOOLCHAIN), *upkeep.judge(tool, TOOLCHAIN)]
         found += [*machines.judge(tool, TOOLCHAIN), *pipeline.judge(tool, app, passed, TOOLCHAIN)]
@@ -55,9 +58,16 @@ def judge(app: dict[str, Any], toolchain: dict[str, Any], deploying: list[str] |
     stacks = [_stack(expanded[APP], expanded[TOOLCHAIN], parameters) for parameters in cases(app)]
     for tool, stack in zip([tool for tool, _ in stacks], _once([stack for _, stack in stacks]), strict=True):
         role, artifacts = tool.resources["CloudFormationRole"], tool.arn("ArtifactBucket")
-        found += [*stack.findings, *statements.judge(stack, APP), *machines.judge(stack, APP), *upkeep.judge(stack, APP)]
+        found += [
+            *stack.findings,
+            *statements.judge(stack, APP),
+            *machines.judge(stack, APP),
+            *upkeep.judge(stack, APP),
+        ]
         found += [*permissions.judge_types(stack, APP), *permissions.judge(stack, role, artifacts, APP)]
-    found += permissions.judge_reasons([stack for _, stack in stacks], stacks[0][0].resources["CloudFormationRole"], APP)
+    found += permissions.judge_reasons(
+        [stack for _, stack in stacks], stacks[0][0].resources["CloudFormationRole"], APP
+    )
     return sorted(set(found))
 
 
@@ -91,10 +101,10 @@ def role_needs(
 def caller_needs(
     project: str = "predictions", world: World | None = None, root: Path = ROOT, **parameters: str
 ) -> list[Need]:
-    """What the caller of the lab must be allowed: toolchain.yml's resources, with these parameters, and the code's calls.
+    """What the caller of the lab must be allowed: for toolchain.yml, with these parameters, and for the code's calls.
 
-    Each `Need` has an action and a resource as SimulatePrincipalPolicy takes them (`*` within a resource stands for names
-    that are not known yet); of `iam:PassRole`, `passed_to` is the value of iam:PassedToService.
+    Each `Need` has an action and a resource as SimulatePrincipalPolicy takes them (`*` within a resource stands for
+    names that are not known yet); of `iam:PassRole`, `passed_to` is the value of iam:PassedToService.
     """
     world = world or World()
     placed = World(f"{project}-toolchain", *_place(world))
@@ -115,6 +125,7 @@ def sources(root: Path = ROOT) -> Mapping[str, str]:
         plain = ["" if line.lstrip().startswith(("%", "!")) else line for line in lines]
         texts[file.relative_to(root).as_posix()] = "\n".join(plain)
     for file in sorted((root / "notebooks" / "workshop").rglob("*.py")):
-        if "judge" not in file.parts:
-            texts[file.relative_to(root).as_posix()] = file.read_text()
+        place = file.relative_to(root).as_posix()
+        if "/deployment/judge/" not in place:  # which asks nothing of AWS
+            texts[place] = file.read_text()
     return texts

@@ -43,35 +43,32 @@ ACTIONS: dict[str, tuple[str, ...]] = {
 }
 TRANSFERS = {"upload_file": "UploadFile", "upload_fileobj": "UploadFileobj", "download_file": "DownloadFile"}
 ANYBODY = {"sts:GetCallerIdentity"}  # which no policy can refuse but by a Deny
-# What tools ask that the code starts, and what a call takes beside its own action.
+# What tools ask that the code starts.
 MORE: dict[str, tuple[str, ...]] = {
     "sam package": ("s3:GetObject", "s3:ListBucket", "s3:PutObject"),
-    "the change sets' transform and role": ("cloudformation:CreateChangeSet", "iam:PassRole"),
 }
-# The lab's resources by the reference's forms of ARNs.
-_BUCKETS = "arn:{partition}:s3:::{project}-{region}-{account}-*"
+# The lab's resources by the reference's forms of ARNs, without `arn:<partition>:`.
 RESOURCES = {
-    "arn:${Partition}:apigateway:${Region}::/restapis": "arn:{partition}:apigateway:{region}::/restapis",
-    "arn:${Partition}:apigateway:${Region}::/restapis/${Path}": "arn:{partition}:apigateway:{region}::/restapis/*",
-    "arn:${Partition}:cloudformation:${Region}:${Account}:stack/${StackName}/${Id}":
-        "arn:{partition}:cloudformation:{region}:{account}:stack/{project}-*/*",
-    "arn:${Partition}:cloudformation:${Region}:aws:transform/${Name}":
-        "arn:{partition}:cloudformation:{region}:aws:transform/Serverless-2016-10-31",
-    "arn:${Partition}:cloudwatch:${Region}:${Account}:alarm:${AlarmName}":
-        "arn:{partition}:cloudwatch:{region}:{account}:alarm:{project}-*",
-    "arn:${Partition}:iam::${Account}:policy/${PolicyNameWithPath}": "arn:{partition}:iam::aws:policy/*",
-    "arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}":
-        "arn:{partition}:iam::{account}:role/CodeStarWorker-{project}-*",
-    "arn:${Partition}:lambda:${Region}:${Account}:function:${FunctionName}":
-        "arn:{partition}:lambda:{region}:{account}:function:{project}-*",
-    "arn:${Partition}:logs:${Region}:${Account}:log-group:${LogGroupName}":
-        "arn:{partition}:logs:{region}:{account}:log-group:/aws/*/{project}-*",
-    "arn:${Partition}:s3:::${BucketName}": _BUCKETS,
-    "arn:${Partition}:s3:::${BucketName}/${ObjectName}": f"{_BUCKETS}/*",
-    "arn:${Partition}:states:${Region}:${Account}:execution:${StateMachineName}:${ExecutionId}":
-        "arn:{partition}:states:{region}:{account}:execution:{project}-bulk:*",
-    "arn:${Partition}:states:${Region}:${Account}:stateMachine:${StateMachineName}":
-        "arn:{partition}:states:{region}:{account}:stateMachine:{project}-bulk",
+    "apigateway:${Region}::/restapis": ("apigateway:{region}::/restapis",),
+    "apigateway:${Region}::/restapis/${Path}": ("apigateway:{region}::/restapis/*",),
+    "cloudformation:${Region}:${Account}:stack/${StackName}/${Id}":
+        ("cloudformation:{region}:{account}:stack/{project}-*/*",),
+    "cloudformation:${Region}:aws:transform/${Name}":
+        ("cloudformation:{region}:aws:transform/Serverless-2016-10-31",),
+    "cloudwatch:${Region}:${Account}:alarm:${AlarmName}": ("cloudwatch:{region}:{account}:alarm:{project}-*",),
+    "iam::${Account}:policy/${PolicyNameWithPath}": ("iam::aws:policy/AmazonS3ReadOnlyAccess",),
+    "iam::${Account}:role/${RoleNameWithPath}":
+        ("iam::{account}:role/CodeStarWorker-{project}-*", "iam::{account}:role/{project}-probe-*"),
+    "lambda:${Region}:${Account}:function:${FunctionName}": ("lambda:{region}:{account}:function:{project}-app-*",),
+    "logs:${Region}:${Account}:log-group:${LogGroupName}": (
+        "logs:{region}:{account}:log-group:/aws/lambda/{project}-*",
+    ),
+    "s3:::${BucketName}": ("s3:::{project}-*",),
+    "s3:::${BucketName}/${ObjectName}": ("s3:::{project}-*/*",),
+    "states:${Region}:${Account}:execution:${StateMachineName}:${ExecutionId}":
+        ("states:{region}:{account}:execution:{project}-bulk:*",),
+    "states:${Region}:${Account}:stateMachine:${StateMachineName}":
+        ("states:{region}:{account}:stateMachine:{project}-bulk",),
 }  # fmt: skip
 
 
@@ -80,20 +77,28 @@ def needs_of_caller(
 ) -> list[Need]:
     """Everything that the caller's own credentials must allow, sorted and each once.
 
-    `toolchain`: toolchain.yml, resolved with the parameters that it is deployed with. `sources`: Python text by file, as
-    `judge.sources()` returns it. Resources hold `*` where the lab does not know the name; `Need.why` names the resource
+    `toolchain`: toolchain.yml, resolved with the parameters that it is deployed with. `sources`: Python text by file,
+    as `judge.sources()` returns it. Resources hold `*` where the lab does not know the name; `Need.why` names the resource
     of toolchain.yml or the file.
     """
     world = world or toolchain.world
-    found = {Need(need.action, need.resource or "*", f"toolchain.yml: {need.why}", need.passed_to) for need in needs(toolchain)}
+    found = {
+        Need(need.action, need.resource or "*", f"toolchain.yml: {need.why}", need.passed_to)
+        for need in needs(toolchain)
+    }
     for place, source in sources.items():
         for service, operation in operations(ast.parse(source)):
             for action in actions_of(service, operation):
                 found |= {Need(action, resource, place) for resource in resources_of(action, project, world)}
+    found.add(
+        Need(
+            "iam:PassRole", toolchain.arn("CloudFormationRole"), "the change sets' role", "cloudformation.amazonaws.com"
+        )
+    )
     for why, actions in MORE.items():
-        for action in actions:
-            passed = "cloudformation.amazonaws.com" if action == "iam:PassRole" else ""
-            found |= {Need(action, resource, why, passed) for resource in resources_of(action, project, world)}
+        found |= {
+            Need(action, resource, why) for action in actions for resource in resources_of(action, project, world)
+        }
     first: dict[tuple[str, str, str], Need] = {}
     for need in sorted(found):
         first.setdefault((need.action, need.resource, need.passed_to), need)
@@ -135,7 +140,19 @@ def operations(tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield service, services[service]
 
 
-SERVICES = ("apigateway", "cloudformation", "cloudwatch", "iam", "lambda", "logs", "s3", "service-quotas", "sqs", "stepfunctions", "sts")
+SERVICES = (
+    "apigateway",
+    "cloudformation",
+    "cloudwatch",
+    "iam",
+    "lambda",
+    "logs",
+    "s3",
+    "service-quotas",
+    "sqs",
+    "stepfunctions",
+    "sts",
+)
 HINTS = {"lambda": ("lambda", "functions"), "stepfunctions": ("stepfunctions", "states"), "service-quotas": ("quotas",)}
 
 
@@ -159,6 +176,7 @@ def _operations() -> dict[str, dict[str, str]]:
 
 def resources_of(action: str, project: str, world: World) -> list[str]:
     """The project's resources that an action is asked for, by the forms that the reference gives; `*` for none."""
-    names = {"project": project, "partition": world.partition, "region": world.region, "account": world.account}
-    known = [RESOURCES[form] for form in reference.forms(action) if form in RESOURCES]
-    return sorted({each.format(**names) for each in known}) or ["*"]
+    names = {"project": project, "region": world.region, "account": world.account}
+    forms = [form.removeprefix("arn:${Partition}:") for form in reference.forms(action)]
+    known = {name.format(**names) for form in forms for name in RESOURCES.get(form, ())}
+    return sorted(f"arn:{world.partition}:{name}" for name in known) or ["*"]

@@ -145,7 +145,9 @@ def _judge_graph(machine: dict[str, Any], place: str) -> Iterator[Finding]:
         yield Finding("machine", place, f"leads to a state {missing!r} that is not there")
     for lost in sorted(set(states) - targets):
         yield Finding("machine", place, f"no way leads to the state {lost!r}")
-    if not any(isinstance(state, dict) and (state.get("End") or state.get("Type") in ENDS) for state in states.values()):
+    if not any(
+        isinstance(state, dict) and (state.get("End") or state.get("Type") in ENDS) for state in states.values()
+    ):
         yield Finding("machine", place, "no state ends the machine")
 
 

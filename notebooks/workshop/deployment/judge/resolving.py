@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,13 +13,6 @@ from typing import Any
 
 from .finding import Finding
 
-# Values for parameters that have no default, or whose default switches something off.
-SAMPLES = {
-    "ProjectId": "predictions",
-    "AlarmEmail": "someone@example.com",
-    "ConnectionArn": "arn:aws:codeconnections:eu-central-1:123456789012:connection/a1b2",
-    "RepositoryId": "owner/name",
-}
 # The property that names a resource, which `Ref` then returns; without it CloudFormation makes the name up.
 NAMES = {
     "AWS::CloudWatch::Alarm": "AlarmName",
@@ -86,7 +78,9 @@ class Resolved:
     def arn(self, name: str) -> str:
         """The ARN of a resource, "" for a type without one."""
         resource = self.resources[name]
-        return arn_of(resource["Type"], physical_name(name, resource, self.world), resource.get("Properties", {}), self.world)
+        return arn_of(
+            resource["Type"], physical_name(name, resource, self.world), resource.get("Properties", {}), self.world
+        )
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -133,65 +127,6 @@ class _Session:
     region_name: str
 
 
-def cases(template: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Parameters for every combination of the template's conditions, then everything on with the least and most numbers.
-
-    Raises KeyError for a parameter that has no default and no sample here.
-    """
-    declared = template.get("Parameters", {})
-    plain = {name: _plain(name, rule) for name, rule in declared.items()}
-    choices: dict[str, list[str]] = {}
-    for condition in template.get("Conditions", {}).values():
-        for name, literal in _comparisons(condition):
-            values = choices.setdefault(name, [])
-            values += [value for value in (literal, _other(name, declared[name], literal)) if value not in values]
-    combinations = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    for chosen in combinations:
-        yield plain | chosen
-    for extreme in (min, max):
-        numbers = {name: str(extreme(_numbers(rule))) for name, rule in declared.items() if _numbers(rule)}
-        longest = {name: "p" * rule["MaxLength"] for name, rule in declared.items() if "MaxLength" in rule}
-        on = {name: values[-1] if values[0] in ("", "false") else values[0] for name, values in choices.items()}
-        yield plain | on | numbers | (longest if extreme is max else {})
-
-
-def _plain(name: str, rule: dict[str, Any]) -> str:
-    if name in SAMPLES and rule.get("Default", "") == "":
-        return SAMPLES[name]
-    if "Default" not in rule:
-        raise KeyError(f"parameter {name} has no default: give it a value in judge/resolving.py, SAMPLES")
-    return str(rule["Default"])
-
-
-def _comparisons(condition: Any) -> Iterator[tuple[str, str]]:
-    """(parameter, literal) of each Fns::Equals below a condition that compares the two."""
-    if isinstance(condition, dict):
-        for key, value in condition.items():
-            if key == "Fn::Equals":
-                names = [each["Ref"] for each in value if isinstance(each, dict) and "Ref" in each]
-                literals = [each for each in value if not isinstance(each, dict)]
-                yield from ((name, str(literal)) for name in names for literal in literals)
-            else:
-                yield from _comparisons(value)
-    elif isinstance(condition, list):
-        for each in condition:
-            yield from _comparisons(each)
-
-
-def _other(name: str, rule: dict[str, Any], literal: str) -> str:
-    """A value of a parameter that is not the literal."""
-    candidates = [str(rule.get("Default", literal)), *map(str, rule.get("AllowedValues", [])), SAMPLES.get(name, literal),
-                  str(rule.get("MaxValue", "1"))]  # fmt: skip
-    return next(value for value in candidates if value != literal)
-
-
-def _numbers(rule: dict[str, Any]) -> list[int]:
-    if rule.get("Type") != "Number":
-        return []
-    allowed = rule.get("AllowedValues") or [rule[key] for key in ("MinValue", "MaxValue") if key in rule]
-    return [int(value) for value in [*allowed, rule.get("Default", allowed[0] if allowed else 0)]]
-
-
 def physical_name(name: str, resource: dict[str, Any], world: World) -> str:
     """What a resource is called in its service."""
     named = resource.get("Properties", {}).get(NAMES.get(resource["Type"], ""))
@@ -221,7 +156,7 @@ class _Resolver:
         self.pseudo = {
             "AWS::AccountId": world.account, "AWS::Partition": world.partition, "AWS::Region": world.region,
             "AWS::StackName": world.stack, "AWS::URLSuffix": "amazonaws.com" + ".cn" * (world.partition == "aws-cn"),
-            "AWS::StackId": f"arn:{world.partition}:cloudformation:{world.region}:{world.account}:stack/{world.stack}/1",
+            "AWS::StackId": "arn:{0.partition}:cloudformation:{0.region}:{0.account}:stack/{0.stack}/1".format(world),
         }  # fmt: skip
         self.findings: list[Finding] = []
 
@@ -257,7 +192,7 @@ class _Resolver:
         return condition is None or self.conditions[condition]
 
     def decide(self, value: Any) -> bool:
-        (key, operand), = value.items()
+        ((key, operand),) = value.items()
         if key == "Condition":
             return self.decide(self.template["Conditions"][operand])
         if key == "Fn::Equals":
@@ -273,7 +208,7 @@ class _Resolver:
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
-            (key, operand), = value.items()
+            ((key, operand),) = value.items()
             function = getattr(self, "fn_" + key.removeprefix("Fn::").lower(), None)
             if function and (key.startswith("Fn::") or key == "Ref"):
                 return function(operand, place)
@@ -298,9 +233,11 @@ class _Resolver:
         if resource is None:
             known = name in self.template.get("Resources", {})
             return self.dangling(place, f"{name} is {'left out by its condition' if known else 'not in the template'}")
-        # Of the other's properties only those that name it, so that two may refer to each other's ARN in their policies.
+        # Of its properties only those that name it: two resources may refer to each other in their policies.
         naming = {NAMES.get(resource["Type"]), *re.findall(r"\{([A-Z]\w+)\}", ARNS.get(resource["Type"], ""))}
-        properties = {key: self.value(each, place) for key, each in resource.get("Properties", {}).items() if key in naming}
+        properties = {
+            key: self.value(each, place) for key, each in resource.get("Properties", {}).items() if key in naming
+        }
         own = physical_name(name, {"Type": resource["Type"], "Properties": properties}, self.world)
         if attribute == "Arn" or (attribute == "Ref" and resource["Type"] in BY_ARN):
             return arn_of(resource["Type"], own, properties, self.world) or f"{own}.Arn"

@@ -10,7 +10,6 @@ from .finding import Finding
 from .resolving import Resolved
 
 
-
 def judge(resolved: Resolved, place: str) -> Iterator[Finding]:
     """Every statement of the permission policies and resource policies of a resolved template."""
     for name, resource in resolved.resources.items():

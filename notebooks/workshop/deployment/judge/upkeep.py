@@ -20,7 +20,9 @@ def judge(resolved: Resolved, place: str) -> Iterator[Finding]:
         if resource["Type"] == "AWS::ApiGateway::Stage":
             for setting in properties.get("MethodSettings", []):
                 if setting.get("MetricsEnabled") in (True, "true"):
-                    yield Finding("upkeep", f"{place}/{name}", "metrics of each method are billed, and nothing reads them")
+                    yield Finding(
+                        "upkeep", f"{place}/{name}", "metrics of each method are billed, and nothing reads them"
+                    )
         if resource["Type"] == "AWS::S3::Bucket":
             yield from _judge_lifecycle(properties, f"{place}/{name}")
 
@@ -32,7 +34,9 @@ def _judge_lifecycle(properties: dict[str, Any], place: str) -> Iterator[Finding
         prefix = rule.get("Prefix", "")
         expires = "ExpirationInDays" in rule or "ExpirationDate" in rule
         if expires and rule["Status"] == "Enabled" and (PACKAGES.startswith(prefix) or prefix.startswith(PACKAGES)):
-            yield Finding("upkeep", f"{place}/{rule.get('Id', 'rule')}", "forgets packages that a later update may need")
+            yield Finding(
+                "upkeep", f"{place}/{rule.get('Id', 'rule')}", "forgets packages that a later update may need"
+            )
 
 
 def partitions(texts: Mapping[str, str]) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy scale test fuzz browser screenshots notebooks lab endpoint bench soak emulator down clean lock
+.PHONY: help setup deploy scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk
 
 test: setup ## check everything: lint, unit tests, templates, package, end to end, browser, notebooks
 	@$(RUN) pytest $(ARGS)
+
+judge: setup ## say what AWS would refuse of the templates, the roles and the pipeline, without asking it
+	@$(RUN) workshop.deployment.judge
 
 browser: setup ## check the page, the report and JupyterLab in headless Chromium
 	@$(RUN) pytest tests/browser $(ARGS)

@@ -18,8 +18,8 @@ from workshop import ROOT
 
 from . import caller, limits, machines, permissions, pipeline, statements, upkeep
 from .finding import Finding
-from .permissions import Need
 from .parameters import cases
+from .permissions import Need
 from .resolving import Resolved, World, expand, load, resolve, text_of
 
 __all__ = ["Finding", "Need", "caller_needs", "judge", "judge_files", "role_needs", "sources"]
@@ -48,34 +48,32 @@ def judge(app: dict[str, Any], toolchain: dict[str, Any], deploying: list[str] |
     for place, template in expanded.items():
         found += [*limits.judge_template(template, place), *limits.untyped_numbers(template, place)]
     passed = pipeline.passed_by(deploying or [], app.get("Parameters", {}))
-    tools = [
-        resolve(expanded[TOOLCHAIN], parameters, World("predictions-toolchain")) for parameters in cases(toolchain)
-    ]
+    tools = [resolve(expanded[TOOLCHAIN], each, World("predictions-toolchain")) for each in cases(toolchain)]
+    for tool in tools:
+        found += [*pipeline.judge(tool, app, passed, TOOLCHAIN), *pipeline.judge_role(tool, TOOLCHAIN)]
     for tool in _once(tools):
-        found += [*tool.findings, *statements.judge(tool, TOOLCHAIN), *upkeep.judge(tool, TOOLCHAIN)]
-        found += [*machines.judge(tool, TOOLCHAIN), *pipeline.judge(tool, app, passed, TOOLCHAIN)]
-        found += permissions.judge_types(tool, TOOLCHAIN)
-    stacks = [_stack(expanded[APP], expanded[TOOLCHAIN], parameters) for parameters in cases(app)]
-    for tool, stack in zip([tool for tool, _ in stacks], _once([stack for _, stack in stacks]), strict=True):
+        found += [*_judge_resources(tool, TOOLCHAIN)]
+    beside: dict[str, Resolved] = {}  # the toolchain of each project's name
+    stacks = []
+    for parameters in cases(app):
+        project = parameters["ProjectId"]
+        if project not in beside:
+            beside[project] = resolve(expanded[TOOLCHAIN], {"ProjectId": project}, World(f"{project}-toolchain"))
+        exports = beside[project].exports
+        stacks.append(resolve(expanded[APP], parameters, World(f"{project}-app", exports=exports)))
+    for stack in _once(stacks):
+        tool = beside[stack.parameters["ProjectId"]]
         role, artifacts = tool.resources["CloudFormationRole"], tool.arn("ArtifactBucket")
-        found += [
-            *stack.findings,
-            *statements.judge(stack, APP),
-            *machines.judge(stack, APP),
-            *upkeep.judge(stack, APP),
-        ]
-        found += [*permissions.judge_types(stack, APP), *permissions.judge(stack, role, artifacts, APP)]
-    found += permissions.judge_reasons(
-        [stack for _, stack in stacks], stacks[0][0].resources["CloudFormationRole"], APP
-    )
+        found += [*_judge_resources(stack, APP), *permissions.judge(stack, role, artifacts, APP)]
+    first = beside[stacks[0].parameters["ProjectId"]]
+    found += permissions.judge_reasons(stacks, first.resources["CloudFormationRole"], APP)
     return sorted(set(found))
 
 
-def _stack(app: dict[str, Any], toolchain: dict[str, Any], parameters: Mapping[str, str]) -> tuple[Resolved, Resolved]:
-    """The project's toolchain, and its application resolved beside it."""
-    project = parameters["ProjectId"]
-    tool = resolve(toolchain, {"ProjectId": project}, World(f"{project}-toolchain"))
-    return tool, resolve(app, parameters, World(f"{project}-app", exports=tool.exports))
+def _judge_resources(resolved: Resolved, place: str) -> Iterator[Finding]:
+    yield from resolved.findings
+    for check in (statements.judge, machines.judge, upkeep.judge, permissions.judge_types):
+        yield from check(resolved, place)
 
 
 def _once(cases: list[Resolved]) -> Iterator[Resolved]:

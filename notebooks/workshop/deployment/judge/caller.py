@@ -78,8 +78,8 @@ def needs_of_caller(
     """Everything that the caller's own credentials must allow, sorted and each once.
 
     `toolchain`: toolchain.yml, resolved with the parameters that it is deployed with. `sources`: Python text by file,
-    as `judge.sources()` returns it. Resources hold `*` where the lab does not know the name; `Need.why` names the resource
-    of toolchain.yml or the file.
+    as `judge.sources()` returns it. Resources hold `*` where the lab does not know the name; `Need.why` names the
+    resource of toolchain.yml or the file.
     """
     world = world or toolchain.world
     found = {

@@ -51,7 +51,7 @@ def needs(resolved: Resolved, artifacts: str = "") -> Iterator[Need]:
 def actions_of(kind: str, properties: dict[str, Any]) -> set[str]:
     """The actions that a resource of type `kind` with these properties takes over its life.
 
-    A handler may name what AWS's service authorization reference does not have: nobody can grant that, so it is left out.
+    A handler may name what AWS's service authorization reference does not have: nobody can grant that.
     """
     asked = set(UNPUBLISHED.get(kind, ())) or set(handlers(kind) or ())
     for unless, actions in UNUSED.get(kind, {}).items():

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from . import permissions
 from .finding import Finding
 from .resolving import Resolved
 
@@ -14,6 +15,27 @@ from .resolving import Resolved
 LOCAL = {"AllowedPrivateHosts": "the emulator's own host", "Emulator": "whether it is one"}
 # What the pipeline does not know yet. An entry that is no longer true is a finding, too.
 OPEN = {"ModelName": "the pipeline serves the default model", "Precision": "the pipeline serves float32"}
+
+
+# What CodePipeline's role is to have on the bucket of its artifacts, and on what lies in it:
+# https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html
+ON_BUCKET = ("s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning")
+ON_OBJECTS = ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl")
+
+
+def judge_role(resolved: Resolved, place: str) -> Iterator[Finding]:
+    """Whether each pipeline's role may hand artifacts on."""
+    roles = {resolved.arn(name): name for name, each in resolved.resources.items() if each["Type"] == "AWS::IAM::Role"}
+    for name, resource in resolved.resources.items():
+        if resource["Type"] == "AWS::CodePipeline::Pipeline":
+            role = roles.get(resource["Properties"]["RoleArn"], "")
+            statements = permissions.statements_of(resolved.resources.get(role, {}))
+            bucket = f"arn:{resolved.world.partition}:s3:::{resource['Properties']['ArtifactStore']['Location']}"
+            needs = [permissions.Need(action, bucket, name) for action in ON_BUCKET]
+            needs += [permissions.Need(action, f"{bucket}/{name}/Source/any", name) for action in ON_OBJECTS]
+            for need in needs:
+                if not permissions.is_granted(need, statements):
+                    yield Finding("pipeline", f"{place}/{role}", f"{name} takes {need.action} on {need.resource}")
 
 
 def judge(resolved: Resolved, template: dict[str, Any], passed: Iterable[str], place: str) -> Iterator[Finding]:

@@ -9,6 +9,12 @@ from typing import Any
 
 # CodeStar Connections was renamed, and connections of either name exist: their ARNs decide which prefix is asked.
 RENAMED = {"codestar-connections": ("codeconnections",), "codeconnections": ("codestar-connections",)}
+# Actions that know a resource, and with it do less than the lab asks of them: granted on `*` alone.
+WHOLE = {
+    # "you can't return information about composite alarms if your permission has a narrower scope": permissions-
+    # reference-cw.html. CloudFormation's handler may look a name up among both kinds.
+    "cloudwatch:DescribeAlarms",
+}
 _API = "arn:${Partition}:apigateway:${Region}::"
 # What the reference leaves out.
 MORE_RESOURCES = {
@@ -58,6 +64,8 @@ def matching(pattern: str) -> tuple[str, ...]:
 @cache
 def forms(action: str) -> tuple[str, ...]:
     """The forms of the ARNs that an action knows, `${…}` for what varies; empty when it knows `*` alone."""
+    if action in WHOLE:
+        return ()
     known = row(action) or {"resource_types": {}}
     prefix = action.partition(":")[0].lower()
     resources = service(prefix).get("resources", {})

@@ -156,7 +156,7 @@ class _Resolver:
         self.pseudo = {
             "AWS::AccountId": world.account, "AWS::Partition": world.partition, "AWS::Region": world.region,
             "AWS::StackName": world.stack, "AWS::URLSuffix": "amazonaws.com" + ".cn" * (world.partition == "aws-cn"),
-            "AWS::StackId": "arn:{0.partition}:cloudformation:{0.region}:{0.account}:stack/{0.stack}/1".format(world),
+            "AWS::StackId": f"arn:{world.partition}:cloudformation:{world.region}:{world.account}:stack/{world.stack}",
         }  # fmt: skip
         self.findings: list[Finding] = []
 

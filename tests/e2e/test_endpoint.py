@@ -8,6 +8,7 @@ import requests
 
 from workshop import client
 from workshop.deployment import all_at_once
+from workshop.deployment import iam as roles
 from workshop.samples import SAMPLES, sample_path
 
 KNOWN = [name for name, wnid in SAMPLES.items() if wnid]
@@ -82,7 +83,7 @@ def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(la
     iam, s3 = lab.client("iam"), lab.client("s3")
     picture = sample_path("golf_ball").read_bytes()
     bucket_policy = s3.get_bucket_policy(Bucket=lab.model_bucket)["Policy"]
-    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=all_at_once.GRANT)
+    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=roles.GRANTS["Lambda"])
     s3.delete_bucket_policy(Bucket=lab.model_bucket)
     try:
         client.force_cold_start(lab)

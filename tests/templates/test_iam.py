@@ -129,8 +129,8 @@ def test_either_grant_is_enough_and_either_deny_wins(probe, role, bucket, decisi
 
 
 def test_try_out_returns_what_came_not_what_was_expected(probe, monkeypatch):
-    until = iam._until
-    monkeypatch.setattr(iam, "_until", lambda ask, expected: until(ask, expected, seconds=0))
+    until = probing._until
+    monkeypatch.setattr(probing, "_until", lambda ask, expected: until(ask, expected, seconds=0))
     assert probe.try_out(["read a model"], [ALLOWED]) == [REFUSED]
 
 

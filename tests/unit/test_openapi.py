@@ -10,7 +10,7 @@ import pytest
 from cfnlint.decode import cfn_yaml
 from openapi_spec_validator import validate
 
-from predict import fetching, images, lambda_function
+from predict import fetching, images, lambda_function, limits
 from predict.errors import STATUS
 from tests import contract
 from workshop import ROOT
@@ -118,10 +118,10 @@ def test_the_bounds_are_the_codes():
     schemas = DOCUMENT["components"]["schemas"]
     assert (schemas["Top"]["minimum"], schemas["Top"]["maximum"], schemas["Top"]["default"]) == (
         1,
-        lambda_function.TOP_MOST,
+        limits.TOP_MAX,
         lambda_function.TOP_DEFAULT,
     )
-    assert schemas["Prediction"]["properties"]["predictions"]["maxItems"] == lambda_function.TOP_MOST
+    assert schemas["Prediction"]["properties"]["predictions"]["maxItems"] == limits.TOP_MAX
     assert schemas["PictureUrl"]["maxLength"] == fetching.MAX_URL_LENGTH
     assert f"{lambda_function.MAX_JSON_BYTES} bytes" in schemas["Request"]["description"]
     assert f"{fetching.MAX_BYTES} bytes and {images.MAX_PIXELS} pixels" in schemas["Picture"]["description"].replace(

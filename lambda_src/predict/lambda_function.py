@@ -7,7 +7,6 @@ the time limit, and what is logged and measured.
 import functools
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +16,17 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from . import decoder, fetching, model_store, predictor
+from . import decoder, fetching, model_store, payload, predictor
 from .errors import PredictionError, error, shown
-from .limits import GATEWAY_SECONDS, TOP_DEFAULT, TOP_MAX
+from .limits import GATEWAY_SECONDS
 from .model_store import Model
-from .request import Request
+from .request import Request, is_ping
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "predict")  # the stack names its project
 NAMESPACE = "ServerlessPredictions"
-MAX_JSON_BYTES = 20_000  # a URL of the greatest length, escaped
+METHODS = ("GET", "POST")
+# Whose pages may ask, besides the API's own: `*`, one origin, or nobody.
+ALLOW_ORIGIN = os.environ.get("ALLOW_ORIGIN", "")
 RESERVE_SECONDS = 1.5  # kept back to answer in, and for what is under way when the limit comes
 HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 METRIC_NAMES = {"load": "ModelLoadTime", "fetch": "FetchTime", "decode": "DecodeTime", "predict": "PredictTime"}
@@ -47,6 +48,9 @@ class Record:
         self.cold_start: bool = logger.get_current_keys()["cold_start"]
         self.stages: dict[str, float] = {}  # milliseconds
         self.fields: dict[str, Any] = {}
+        self.request: Request | None = None  # none where the event is no request
+        context_of = event.get("requestContext") if isinstance(event, dict) else None
+        self.request_id = context_of.get("requestId") if isinstance(context_of, dict) else None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[float]:
@@ -72,7 +76,8 @@ def waited(event: Any, now: float) -> float:
     `now`: Unix time. 0 where the event does not say, or says what cannot be (a replayed event, clocks that differ).
     """
     context = event.get("requestContext") if isinstance(event, dict) else None
-    received = context.get("requestTimeEpoch") if isinstance(context, dict) else None
+    context = context if isinstance(context, dict) else {}
+    received = context.get("requestTimeEpoch", context.get("timeEpoch"))  # of a REST API, of an HTTP API
     seconds = now - received / 1000 if type(received) in (int, float) else 0.0
     return seconds if 0 <= seconds <= GATEWAY_SECONDS else 0.0
 
@@ -80,13 +85,21 @@ def waited(event: Any, now: float) -> float:
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer one request of API Gateway's REST proxy integration; every answer is JSON of the contract."""
+    """Answer one request of API Gateway, a function URL or a load balancer; every answer is JSON of the contract.
+
+    An event that only keeps the environment warm is answered at once, and neither logged nor counted as a request.
+    """
+    if is_ping(event):
+        metrics.add_metric("WarmUps", MetricUnit.Count, 1)
+        return {"warm": True}
     record = Record(event, context)
-    status, headers, defect = 200, _headers(record), None
+    status, headers, body, defect = 200, _headers(record), None, None
     try:
         if isinstance(event, dict) and event.get("isBase64Encoded") is True:
             _decoder.expect()
-        body = respond(record, Request.of(event))
+        record.request = Request.of(event)
+        body = respond(record, record.request)
+        status = 200 if body else 204
     except Exception as problem:
         refused = problem
         if not isinstance(problem, PredictionError):
@@ -94,49 +107,36 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             refused = error("internal_error", "the function failed; the failure is in its log")
         record.refused(refused)
         status, body = refused.status, refused.body()
-        headers |= {"Allow": "GET, POST"} if refused.code == "method_not_allowed" else {}
-    _report(record, event, status, defect)
-    text = json.dumps(body, separators=(",", ":"))
-    return {"statusCode": status, "headers": headers, "body": text, "isBase64Encoded": False}
+        headers |= {"Allow": ", ".join(METHODS)} if refused.code == "method_not_allowed" else {}
+    _report(record, status, defect)
+    text = json.dumps(body, separators=(",", ":")) if body else ""
+    answer = {"statusCode": status, "headers": headers, "body": text, "isBase64Encoded": False}
+    if record.request and record.request.wants_lists:
+        answer["multiValueHeaders"] = {name: [value] for name, value in answer.pop("headers").items()}
+    return answer
 
 
-def respond(record: Record, request: Request) -> dict[str, Any]:
-    """The body of the answer. Raises PredictionError for every request that is refused."""
+def respond(record: Record, request: Request) -> dict[str, Any] | None:
+    """The body of the answer; None for a browser's preflight. Raises PredictionError for a request that is refused."""
     if request.path.rstrip("/") != "/predict":
         raise error("path_not_found", f"there is no {shown(request.path)} here: use /predict")
-    if request.method == "GET":
-        return predict_from_url(record, request)
-    if request.method == "POST":
-        return predict_from_body(record, request)
-    raise error("method_not_allowed", f"{shown(request.method)} is not allowed on /predict: use GET or POST")
+    if request.method == "OPTIONS" and ALLOW_ORIGIN:
+        return None
+    if request.method not in METHODS:
+        raise error("method_not_allowed", f"{shown(request.method)} is not allowed on /predict: use GET or POST")
+    asked = _in_query(request) if request.method == "GET" else payload.read(request)
+    if asked.data is None:
+        return _answer(record, _fetched(record, asked.url), asked.top)
+    record.fields["source"] = "body"
+    return _answer(record, asked.data, asked.top)
 
 
-def predict_from_url(record: Record, request: Request) -> dict[str, Any]:
+def _in_query(request: Request) -> payload.Asked:
     """`GET /predict?url=<http(s) URL>&top=5`"""
     parameters = request.parameters({"url", "top"})
     if "url" not in parameters:
         raise error("parameter_missing", "the parameter url is missing: GET /predict?url=<address of an image>&top=5")
-    top = _top(parameters.get("top"))
-    return _answer(record, _fetched(record, parameters["url"]), top)
-
-
-def predict_from_body(record: Record, request: Request) -> dict[str, Any]:
-    """`POST /predict?top=5` with an image's bytes, or `POST /predict` with JSON `{"url": "…", "top": 5}`."""
-    media_type = request.media_type
-    if media_type == "application/json":
-        request.parameters(set())
-        url, top = _json_request(request.body(MAX_JSON_BYTES))
-        return _answer(record, _fetched(record, url), top)
-    if not media_type.startswith("image/") and media_type != "application/octet-stream":
-        raise error(
-            "media_type_not_supported",
-            f"Content-Type {shown(media_type)} is not supported: send an image's bytes as image/* or "
-            'application/octet-stream, or {"url": "…"} as application/json',
-        )
-    top = _top(request.parameters({"top"}).get("top"))
-    data = request.body(fetching.MAX_BYTES)
-    record.fields["source"] = "body"
-    return _answer(record, data, top)
+    return payload.Asked(payload.parse_top(parameters.get("top")), url=parameters["url"])
 
 
 def _answer(record: Record, data: bytes, top: int) -> dict[str, Any]:
@@ -182,57 +182,28 @@ def _loaded_model(record: Record) -> Model:
     return model
 
 
-def _top(text: str | None) -> int:
-    if text is None:
-        return TOP_DEFAULT
-    if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= TOP_MAX:
-        raise error("parameter_malformed", f"top is {shown(text)}: expected a whole number from 1 to {TOP_MAX}")
-    return int(text)
-
-
-def _json_request(data: bytes) -> tuple[str, int]:
-    """`url` and `top` of a JSON body."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            raise error("parameter_repeated", "a member of the JSON body is given more than once")
-        return members
-
-    try:
-        request = json.loads(data, object_pairs_hook=once)
-    except (ValueError, RecursionError):
-        raise error("request_malformed", 'the body is not JSON: expected {"url": "…", "top": 5}') from None
-    if not isinstance(request, dict):
-        raise error("request_malformed", 'the JSON body is not an object: expected {"url": "…", "top": 5}')
-    unknown = sorted(request.keys() - {"url", "top"})
-    if unknown:
-        raise error("parameter_unknown", f"the member {shown(unknown[0])} is unknown (allowed: top, url)")
-    if "url" not in request:
-        raise error("parameter_missing", 'the member url is missing: expected {"url": "…", "top": 5}')
-    url, top = request["url"], request.get("top", TOP_DEFAULT)
-    if not isinstance(url, str) or not url:
-        raise error("parameter_malformed", "url is empty or not a string")
-    if type(top) is not int or not 1 <= top <= TOP_MAX:  # True is an int
-        came = shown(json.dumps(top))
-        raise error("parameter_malformed", f"top is {came}: expected a whole number from 1 to {TOP_MAX}")
-    return url, top
-
-
 def _headers(record: Record) -> dict[str, str]:
-    return {**HEADERS, "X-Cold-Start": str(record.cold_start).lower()}
+    headers = {**HEADERS, "X-Cold-Start": str(record.cold_start).lower()}
+    if ALLOW_ORIGIN:  # https://fetch.spec.whatwg.org/#http-cors-protocol
+        headers |= {
+            "Access-Control-Allow-Origin": ALLOW_ORIGIN,
+            "Access-Control-Allow-Methods": ", ".join(METHODS),
+            "Access-Control-Allow-Headers": "Content-Type",
+            "Access-Control-Expose-Headers": "X-Cold-Start, Retry-After",
+            "Access-Control-Max-Age": "600",
+            "Vary": "Origin",
+        }
+    return headers
 
 
-def _report(record: Record, event: Any, status: int, defect: Exception | None) -> None:
+def _report(record: Record, status: int, defect: Exception | None) -> None:
     """One log line and the metrics of one request. No picture, no query string, no header, no credential."""
-    event = event if isinstance(event, dict) else {}
-    request_context = event.get("requestContext")
     total = round((time.monotonic() - record.started) * 1000, 1)
     code = record.fields.setdefault("code", "ok")
     line = {
-        "api_request_id": request_context.get("requestId") if isinstance(request_context, dict) else None,
-        "method": str(event.get("httpMethod"))[:16],
-        "path": str(event.get("path"))[:80],
+        "api_request_id": record.request_id,
+        "method": record.request.method[:16] if record.request else None,
+        "path": record.request.path[:80] if record.request else None,
         "status": status,
         **record.fields,
         "ms": {**record.stages, "total": total},

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from predict import fetching, lambda_function, model_store
+from predict import fetching, lambda_function, limits, model_store
 from predict.errors import STATUS, PredictionError, error
 from predict.model_store import MANIFEST, ModelStore
 from tests import contract
@@ -220,7 +220,7 @@ def test_all_ways_in_predict_the_same(fetched):
 
 
 def test_top_is_five_unless_told(fetched):
-    assert lambda_function.TOP_DEFAULT == 5
+    assert limits.TOP_DEFAULT == 5
     assert len(ask(event(**query(url=URL)))[1]["predictions"]) == 4  # as many classes as the tiny model has
     assert len(ask(event(**query(url=URL, top="20")))[1]["predictions"]) == 4
 
@@ -258,10 +258,9 @@ def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
         (event(multiValueQueryStringParameters={"url": URL}), "request_malformed"),
         (event(multiValueQueryStringParameters={"url": [None]}), "request_malformed"),
         (event(multiValueQueryStringParameters=[URL]), "parameter_missing"),
-        (event("POST"), "media_type_not_supported"),
-        (upload(JPEG, None), "media_type_not_supported"),
+        (event("POST"), "request_malformed"),
         (upload(JPEG, "text/html"), "media_type_not_supported"),
-        (upload(JPEG, "multipart/form-data; boundary=x"), "media_type_not_supported"),
+        (upload(JPEG, "multipart/form-data; boundary=x"), "request_malformed"),
         (upload(JPEG, "imagejpeg"), "media_type_not_supported"),
         (upload(b""), "request_malformed"),
         (upload(JPEG) | {"body": None}, "request_malformed"),
@@ -272,7 +271,7 @@ def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
         (upload(JPEG, **query(top="0")), "parameter_malformed"),
         (upload(b"<html></html>"), "not_an_image"),
         (upload(JPEG[:400]), "image_broken"),
-        (upload(bytes(10_000_001)), "image_too_large"),
+        (upload(bytes(limits.BODY_BYTES + 1)), "image_too_large"),
         (upload(JPEG) | {"body": "A" * 14_000_000}, "image_too_large"),
         (as_json(json.dumps({"url": URL}), **query(top="1")), "parameter_unknown"),
         (event("PUT"), "method_not_allowed"),
@@ -292,7 +291,10 @@ def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
         ({"httpMethod": "GET"}, "request_malformed"),
         ({"httpMethod": 5, "path": "/predict"}, "request_malformed"),
         (event() | {"body": 5}, "request_malformed"),
-        ({"version": "2.0", "rawPath": "/predict", "requestContext": {"http": {"method": "GET"}}}, "request_malformed"),
+        ({"version": "2.0", "rawPath": "/predict", "requestContext": {"http": {"method": "GET"}}}, "parameter_missing"),
+        ({"version": "2.0", "rawPath": "/predict", "requestContext": {"http": {}}}, "request_malformed"),
+        ({"version": "2.0", "rawPath": 5, "requestContext": {"http": {"method": "GET"}}}, "request_malformed"),
+        ({"httpMethod": "GET", "path": "/predict", "requestContext": {"elb": {}}}, "parameter_missing"),
     ],
 )
 def test_what_is_refused_and_how(fetched, request_event, expected):
@@ -335,7 +337,7 @@ def test_top_must_be_a_whole_number_from_1_to_20(fetched, top):
         ('{"url": "\\ud800"}', "url_malformed"),
         ("[" * 19_000, "request_malformed"),
         ('{"url": "u", "top": ' + "9" * 5000 + "}", "request_malformed"),
-        ('{"url": "' + "u" * 20_000 + '"}', "image_too_large"),
+        ('{"url": "' + "u" * 20_000 + '"}', "url_malformed"),
         ("\ufeff{}", "parameter_missing"),
     ],
 )

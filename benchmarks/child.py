@@ -128,7 +128,7 @@ def network(module):
 
         model = module._model()[0]
         return lambda batch: module.predict(model, batch), lambda pixels: np.asarray(pixels, np.float32)
-    return sys.modules["predict.lambda_function"]._model.predictor.predict, lambda pixels: pixels
+    return sys.modules["predict.model_store"]._model.predictor.predict, lambda pixels: pixels
 
 
 def main() -> None:

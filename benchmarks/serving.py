@@ -34,6 +34,7 @@ import yaml
 
 from benchmarks import floor, lab, machine, report
 from predict import images
+from predict.limits import MEGABYTES_PER_VCPU
 from predict.predictor import Predictor
 from workshop import models
 from workshop.deployment import build
@@ -49,7 +50,6 @@ BUCKET, PREFIX = "store", "models/practice"
 STORE = WORK / "store" / BUCKET / PREFIX
 GRAIN = 12  # standard deviation, of 255: it makes the bytes of a drawn picture as many as a photograph's
 SMALL, LARGE = (500, 375), (4000, 3000)
-MEGABYTES_PER_VCPU = 1769
 CHECKED = 300  # pictures on which converted networks are held to the original before anything is timed
 CALIBRATION = 256  # training pictures for ONNX Runtime's int8
 TOLERANCE = 1e-4  # of a probability, between float32 networks

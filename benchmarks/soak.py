@@ -24,6 +24,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import requests
 
 from benchmarks import machine
@@ -123,31 +124,26 @@ def send(session: requests.Session, url: str, case: Case, rng: random.Random, be
 
 
 def children(pid: int) -> list[int]:
-    """The processes that `pid` started and that live, by proc(5)."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid and fields[0] not in "ZX":
-            found.append(int(stat.parent.name))
-    return found
+    """The processes that `pid` started and that live."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children() if child.status() != psutil.STATUS_ZOMBIE]
+    except psutil.Error:
+        return []
 
 
 def is_predict(pid: int) -> bool:
     """Whether a process runs Predict's artifact."""
     try:
-        return Path(f"/proc/{pid}/cwd/lib/libmxnet.so").exists()
-    except OSError:
+        return Path(psutil.Process(pid).cwd(), "lib", "libmxnet.so").exists()
+    except (psutil.Error, OSError):
         return False
 
 
 def megabytes(pid: int) -> float:
     """Resident memory of a process; 0 where it is gone."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-    except (OSError, ValueError, IndexError):
+        return psutil.Process(pid).memory_info().rss / 1e6
+    except psutil.Error:
         return 0.0
 
 

@@ -11,12 +11,13 @@ nothing.
 import argparse
 import compileall
 import hashlib
+import os
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -25,19 +26,18 @@ SOURCE = HERE.parent / "predict"
 CACHE = HERE.parents[1] / ".build" / "artifact"
 PYTHON = (3, 11)
 PLATFORM = [
-    "--platform=manylinux2014_x86_64",
+    "--python-platform=x86_64-manylinux2014",
     f"--python-version={PYTHON[0]}.{PYTHON[1]}",
-    "--implementation=cp",
     "--only-binary=:all:",
 ]
 
-# Where each shared library comes from: (wheel, pattern inside it) -> the name the loader asks for.
+# Where each shared library comes from, in an installed wheel: a pattern -> the name the loader asks for.
 NATIVE_LIBRARIES = {
-    ("mxnet", "mxnet/libmxnet.so"): "libmxnet.so",
-    ("mxnet", "mxnet/libopenblas.so.0"): "libopenblas.so.0",
-    ("mxnet", "mxnet/libgfortran.so.3"): "libgfortran.so.3",
-    ("scikit_learn", "scikit_learn.libs/libgomp-*.so.1*"): "libgomp.so.1",
-    ("numpy", "numpy.libs/libquadmath-*.so.0*"): "libquadmath.so.0",
+    "mxnet/libmxnet.so": "libmxnet.so",
+    "mxnet/libopenblas.so.0": "libopenblas.so.0",
+    "mxnet/libgfortran.so.3": "libgfortran.so.3",
+    "scikit_learn.libs/libgomp-*.so.1*": "libgomp.so.1",
+    "numpy.libs/libquadmath-*.so.0*": "libquadmath.so.0",
 }
 
 # What no prediction touches; each line was tried: the proof and the package tests pass without it.
@@ -58,27 +58,30 @@ UNUSED = [
 ]
 
 
-def run_pip(*arguments: str) -> None:
-    """Run this Python's pip; raises CalledProcessError, its output shown, when it fails."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+def install(target: Path, requirements: Path, *options: str) -> None:
+    """Install wheels for Lambda's platform into the folder `target`, whatever this machine is.
+
+    Raises CalledProcessError, the installer's words shown, when it fails.
+    """
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", *PLATFORM, *options]
+    command += ["--target", str(target), "--requirements", str(requirements)]
+    done = subprocess.run(command, capture_output=True, text=True, env=pips_index() | os.environ)
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)
         raise subprocess.CalledProcessError(done.returncode, command)
+    (target / ".lock").unlink(missing_ok=True)  # the installer's own
+
+
+def pips_index() -> dict[str, str]:
+    """Where this user's pip installs from, in the variable that uv reads, where pip was told a place of its own."""
+    settings = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    found = re.search(r"(?m)^\S+\.index-url='(.*)'$", settings)
+    return {"UV_DEFAULT_INDEX": found[1]} if found else {}
 
 
 def install_dependencies(target: Path) -> None:
-    """Install the function's Python dependencies, for Lambda's platform, without what it does not use."""
-    run_pip(
-        "install",
-        "--quiet",
-        *PLATFORM,
-        "--no-compile",
-        "--target",
-        str(target),
-        "--requirement",
-        str(SOURCE / "requirements.txt"),
-    )
+    """Install the function's Python dependencies, without what it does not use."""
+    install(target, SOURCE / "requirements.txt")
     for pattern in UNUSED:
         for path in sorted(target.rglob("*")):
             if path.exists() and fnmatch(path.relative_to(target).as_posix(), pattern):
@@ -89,28 +92,16 @@ def extract_native_libraries(target: Path) -> None:
     """Put libmxnet and what it needs side by side, under the names that they ask the loader for.
 
     libmxnet's own RPATH is `$ORIGIN`, which the loader also follows for what its libraries need in turn.
-    Raises RuntimeError when a wheel does not hold exactly one file of the name expected.
+    Raises RuntimeError when the wheels do not hold exactly one file of the name expected.
     """
     target.mkdir()
-    with tempfile.TemporaryDirectory() as folder:
-        run_pip(
-            "download",
-            "--quiet",
-            "--no-deps",
-            *PLATFORM,
-            "--dest",
-            folder,
-            "--requirement",
-            str(HERE / "native-libraries.txt"),
-        )
-        for (project, pattern), name in NATIVE_LIBRARIES.items():
-            (wheel,) = Path(folder).glob(f"{project}-*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                found = [entry for entry in archive.namelist() if fnmatch(entry, pattern)]
-                if len(found) != 1:
-                    raise RuntimeError(f"{wheel.name}: expected one file like {pattern}, found {found}")
-                with archive.open(found[0]) as source, (target / name).open("wb") as copy:
-                    shutil.copyfileobj(source, copy, 1 << 20)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        install(Path(folder), HERE / "native-libraries.txt", "--no-deps")
+        for pattern, name in NATIVE_LIBRARIES.items():
+            found = list(Path(folder).glob(pattern))
+            if len(found) != 1:
+                raise RuntimeError(f"native-libraries.txt: expected one file like {pattern}, found {found}")
+            shutil.copyfile(found[0], target / name)
             (target / name).chmod(0o755)
 
 

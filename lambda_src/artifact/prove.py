@@ -1,6 +1,6 @@
 """Prove that an artifact can run on AWS Lambda (python3.11: Amazon Linux 2, x86-64, glibc 2.26).
 
-    python prove.py FOLDER
+    PYTHONPATH=lambda_src python -m artifact.prove FOLDER
 
 Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in
 the artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and,
@@ -19,7 +19,8 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-UNZIPPED_LIMIT = 262_144_000  # bytes, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+from predict.limits import UNZIPPED_BYTES
+
 HEADROOM = 5_000_000  # bytes that a dependency's next release may grow by
 
 # In the python3.11 base image: glibc 2.26 and GCC 7.3's runtime libraries, and zlib.
@@ -94,7 +95,7 @@ def size(folder: Path) -> int:
 
 def size_findings(folder: Path) -> list[str]:
     """What is wrong with the artifact's size."""
-    room = UNZIPPED_LIMIT - size(folder)
+    room = UNZIPPED_BYTES - size(folder)
     return [] if room >= HEADROOM else [f"{size(folder):,} bytes unzipped: {room:,} below the limit, want {HEADROOM:,}"]
 
 
@@ -199,7 +200,7 @@ def main() -> int:
         print(f"prove: {finding}", file=sys.stderr)
     if not findings:
         used = size(folder)
-        room = UNZIPPED_LIMIT - used
+        room = UNZIPPED_BYTES - used
         print(f"proved: {used:,} bytes unzipped, {room:,} below the limit; libraries, symbols, run: fine")
     return 1 if findings else 0
 

@@ -28,17 +28,17 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from . import fetching, predictor
 from .decoder import DecoderProcess
 from .errors import PredictionError, error
-from .model_store import MANIFEST, Model, ModelStore
+from .limits import TOP_MAX
+from .model_files import MANIFEST, parse_manifest
+from .model_store import Model, ModelStore, loaded_model
 
 IMAGES, RESULTS = "images/", "results/"
-TOP_MOST = 20
 AHEAD = 4  # images fetched while one is scored; each may have `fetching.MAX_BYTES`
 DECODE_SECONDS = 20.0
 _PART_BYTES = 8 << 20  # S3 takes parts of 5 MiB and more, 10,000 of them: results of up to 80 GB
 
 logger = Logger(service="bulk")
 _decoder = DecoderProcess()
-_model: Model | None = None
 
 
 class Incomplete(Exception):
@@ -76,7 +76,7 @@ def score(images: Sequence[Image], results: str, top: int) -> dict[str, Any]:
     """Score a batch and write its part, unless it is there. Returns how many images it was and whether it was there."""
     images = [image for image in images if not _is_folder(image.key)]
     _decoder.start()  # forked, at the first batch, before there are threads
-    model = _loaded_model()
+    model = loaded_model()
     key = part_key(results, model.precision, model.sha256, top, images)
     if not images or _exists(key):
         return {"images": len(images), "new": False}
@@ -132,8 +132,8 @@ def _prefix(value: Any, root: str) -> str:
 
 
 def _top(value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= TOP_MOST:
-        raise ValueError(f"top is {value!r}: expected a whole number from 1 to {TOP_MOST}")
+    if type(value) is not int or not 1 <= value <= TOP_MAX:
+        raise ValueError(f"top is {value!r}: expected a whole number from 1 to {TOP_MAX}")
     return value
 
 
@@ -182,19 +182,11 @@ def _fetch(image: Image) -> bytes | PredictionError:
         raise
 
 
-def _loaded_model() -> Model:
-    global _model
-    if _model is None:
-        _model = ModelStore.from_environment().load()
-    return _model
-
-
 def _stored_model() -> tuple[str, str, str]:
     """Name, precision and SHA-256 of the model that the store holds, from its manifest alone."""
     store = ModelStore.from_environment()
     manifest = _s3().get_object(Bucket=store.bucket, Key=store.key(MANIFEST))["Body"].read().decode()
-    listed = {line.split()[-1].lstrip("*"): line.split()[0] for line in manifest.splitlines() if line.strip()}
-    return store.name, store.precision, listed[store.params_file]
+    return store.name, store.precision, parse_manifest(manifest)[store.params_file]
 
 
 @functools.cache

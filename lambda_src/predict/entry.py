@@ -7,20 +7,13 @@ import gc
 
 gc.disable()  # what is imported stays: looking for garbage among it takes a seventh of the imports' time
 
-import importlib.util  # noqa: E402
 import os  # noqa: E402
-import sys  # noqa: E402
 from concurrent.futures import wait  # noqa: E402
 
 from . import decoder, model_store  # noqa: E402
 
 decoder.SHARED.start()  # forked while there are no threads yet
 loading = model_store.load_ahead()
-
-# This package's own module imports every kind of resolver and, for one of them, asyncio: an eighth of all the imports'
-# time. The one that is used is in a submodule, which finds the package by its path; its module is left unexecuted.
-_resolvers = "aws_lambda_powertools.event_handler"
-sys.modules[_resolvers] = importlib.util.module_from_spec(importlib.util.find_spec(_resolvers))
 
 from .lambda_function import lambda_handler  # noqa: E402, F401
 

@@ -15,9 +15,8 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store
 
 from .errors import PredictionError, error
+from .model_files import MANIFEST, parse_manifest, precision_of
 from .predictor import ModelError, Predictor, load_library
-
-MANIFEST = "SHA256SUMS"
 
 GetObject = Callable[[str], bytes | memoryview]
 
@@ -67,7 +66,7 @@ class ModelStore:
     @property
     def precision(self) -> str:
         """`int8` or `float32`, as the symbol's name says: both are over the same parameters."""
-        return "int8" if self.symbol_file.endswith("-int8-symbol.json") else "float32"
+        return precision_of(self.symbol_file)
 
     def key(self, file: str) -> str:
         """The object's key."""
@@ -102,6 +101,8 @@ class ModelStore:
         return Model(predictor, labels, self.name, self.precision, sha256)
 
 
+# The execution environment's model, and the loading of it that began ahead of the first request.
+_model: Model | None = None
 _ahead: Future | None = None
 
 
@@ -114,21 +115,30 @@ def load_ahead() -> Future:
     return _ahead
 
 
-def loaded_model(max_seconds: float) -> Model:
-    """The environment's model: the one that `load_ahead` began to load, or one loaded now.
+def present_model() -> Model | None:
+    """The environment's model, where a request has taken it before."""
+    return _model
+
+
+def loaded_model(max_seconds: float = 25.0) -> Model:
+    """The environment's model: the one that is there, the one that `load_ahead` began to load, or one loaded now.
 
     What failed ahead is tried again now, since time may have passed: Lambda can stop an environment between its start
-    and its first request. Raises what `ModelStore.load` does.
+    and its first request. Raises what `ModelStore.load` does; then no model is kept, and the next call tries again.
     """
-    global _ahead
+    global _ahead, _model
+    if _model is not None:
+        return _model
     deadline = time.monotonic() + max_seconds
     if _ahead:
         if not wait([_ahead], max_seconds).done:
             raise error("time_limit", "the model did not load in time; try again")
         loading, _ahead = _ahead, None
         if not loading.exception():
-            return loading.result()
-    return ModelStore.from_environment().load(deadline - time.monotonic())
+            _model = loading.result()
+            return _model
+    _model = ModelStore.from_environment().load(deadline - time.monotonic())
+    return _model
 
 
 def check_sums(manifest: bytes, digests: Mapping[str, str]) -> None:
@@ -136,11 +146,7 @@ def check_sums(manifest: bytes, digests: Mapping[str, str]) -> None:
 
     Raises PredictionError 503 `model_file_mismatch` for a file that differs, or that the manifest does not list.
     """
-    listed = {}
-    for line in manifest.decode("utf-8", "replace").splitlines():
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
-        if match:
-            listed[match[2]] = match[1]
+    listed = parse_manifest(manifest.decode("utf-8", "replace"))
     for file, digest in digests.items():
         if file not in listed:
             raise error("model_file_mismatch", f"{MANIFEST} does not list {file}; upload the model's files again")

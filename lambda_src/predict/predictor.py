@@ -19,13 +19,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .limits import MEGABYTES_PER_VCPU
+
 INPUT_NAME = "data"
 _CPU = 1  # MXNet's device type
 _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
-# Memory at which Lambda gives a function one whole vCPU; more comes in proportion.
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-_MEGABYTES_PER_VCPU = 1769
-
 _FLOAT32, _UINT8, _INT8 = 0, 3, 5  # MXNet's numbers of the types
 # Of the form of params files: `_layout`.
 _LIST_OF_ARRAYS, _ARRAY_VERSION, _DENSE, _MOST_DIMENSIONS = 0x112, 0xF993FAC9, 0, 8
@@ -70,7 +68,7 @@ def thread_count(environ: Mapping[str, str]) -> int | None:
     if environ.get("OMP_NUM_THREADS"):
         return None
     memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
-    return max(1, round(int(memory) / _MEGABYTES_PER_VCPU)) if memory.isdecimal() else None
+    return max(1, round(int(memory) / MEGABYTES_PER_VCPU)) if memory.isdecimal() else None
 
 
 class _Buffer(ctypes.Structure):

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from workshop.plots import BLUE, GREEN, INK, ORANGE, PINK, RED, SKY, headline
-
-GREY = "#6b7280"  # dark enough for text
+from workshop.plots import BLUE, GREEN, INK, ORANGE, PINK, RED, SKY, SLATE, headline
 
 
 def box(axes, x, y, title, detail="", color=BLUE, width=2.0, height=1.0):
@@ -69,12 +67,12 @@ def canvas(width, height, title):
 def architecture():
     """The lab's parts: what a request passes (solid) and what puts them there (dashed)."""
     figure, axes = canvas(12, 4.6, "A request passes three services; one build puts everything in place")
-    box(axes, 1.2, 3.5, "You", "GET /predict?url=…", GREY, 1.9)
+    box(axes, 1.2, 3.5, "You", "GET /predict?url=…", SLATE, 1.9)
     box(axes, 4.3, 3.5, "API Gateway", "throttles, routes", BLUE)
     box(axes, 7.5, 3.5, "Lambda: Predict", "libmxnet, Pillow,\nno server to keep", RED, 2.3, 1.15)
     box(axes, 10.7, 3.5, "S3 model store", "symbol, params,\nsynset, SHA-256", GREEN, 2.1, 1.15)
-    box(axes, 7.5, 1.95, "The picture", "a public web address", GREY, 2.3, 0.85)
-    box(axes, 1.2, 0.65, "buildspec.yml", "lint, build, prove", GREY, 1.9, 0.95)
+    box(axes, 7.5, 1.95, "The picture", "a public web address", SLATE, 2.3, 0.85)
+    box(axes, 1.2, 0.65, "buildspec.yml", "lint, build, prove", SLATE, 1.9, 0.95)
     box(axes, 4.3, 0.65, "S3 artifacts", "zip, template", GREEN, 2.2, 0.95)
     box(axes, 7.5, 0.65, "CloudFormation", "template.yml → stack", BLUE, 2.3, 0.95)
     box(axes, 10.7, 0.65, "IAM roles", "who may do what", RED, 2.1, 0.95)
@@ -91,7 +89,7 @@ def architecture():
 
 
 STEPS = {
-    "way": ("Way", "network,\nAPI Gateway", GREY),
+    "way": ("Way", "network,\nAPI Gateway", SLATE),
     "start": ("Start", "process,\nlibraries", RED),
     "fetch": ("Fetch", "the picture by\nits address", SKY),
     "decode": ("Decode", "JPEG to\n224 × 224", GREEN),

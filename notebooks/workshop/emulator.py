@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
+
 from workshop import ROOT, ToldError
 
 HOST = "127.0.0.1"
@@ -117,7 +119,7 @@ class Emulator:
         """The record of an emulator of ours that still lives, else None."""
         try:
             record = json.loads(self._record.read_text(encoding="utf-8"))
-            alive = _started_at(record["pid"]) == record["started"]
+            alive = _process(record) is not None
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return record if alive else None
@@ -161,7 +163,7 @@ class Emulator:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a process group of its own: its workers go with it
             )
-        record = {"pid": process.pid, "started": _started_at(process.pid), "port": self.port}
+        record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "port": self.port}
         record["fingerprint"] = self._fingerprint()
         self._record.write_text(json.dumps(record), encoding="utf-8")
         deadline = time.monotonic() + timeout
@@ -184,15 +186,14 @@ class Emulator:
 
     def _stop(self, record: dict | None) -> None:
         if record:
-            pid = record["pid"]
-            _signal_group(pid, signal.SIGTERM)
-            deadline = time.monotonic() + 5
-            while _started_at(pid) == record["started"] and time.monotonic() < deadline:
-                _reap(pid)
-                time.sleep(0.05)
-            # Workers do not all heed the first signal; the group lives as long as one of them does.
-            _signal_group(pid, signal.SIGKILL)
-            _reap(pid)
+            process = _process(record)
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                # Workers do not all heed the first signal; the group lives as long as one of them does.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(record["pid"], number)
+                with contextlib.suppress(psutil.Error):
+                    if process:
+                        process.wait(5)
         self._record.unlink(missing_ok=True)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
@@ -204,24 +205,14 @@ class Emulator:
             yield
 
 
-def _started_at(pid: int) -> str | None:
-    """When process `pid` started, in clock ticks since boot (proc(5), field 22): with it a pid names one process."""
+def _process(record: dict) -> psutil.Process | None:
+    """The process of a record while it lives: its pid alone may have become another's."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
+        process = psutil.Process(record["pid"])
+        same = process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
         return None
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _reap(pid: int) -> None:
-    """Collect the exit status when the emulator is a child of this process, so that it does not stay a zombie."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    return process if same else None
 
 
 def _shown(path: Path) -> str:

@@ -100,11 +100,17 @@ class Lab:
 
     def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client of `service`; `settings` go to `botocore.config.Config`."""
+        return self.session.client(service, **self._place(settings))
+
+    def resource(self, service: str) -> Any:
+        """A boto3 resource of `service`: its objects instead of its requests."""
+        return self.session.resource(service, **self._place({}))
+
+    def _place(self, settings: dict[str, Any]) -> dict[str, Any]:
         if self.target == "aws":
             # AWS_ENDPOINT_URL may still point at an emulator; here the account is meant.
-            config = Config(ignore_configured_endpoint_urls=True, **settings)
-            return self.session.client(service, config=config)
-        return self.session.client(service, endpoint_url=self.endpoint_url, config=Config(proxies={}, **settings))
+            return {"config": Config(ignore_configured_endpoint_urls=True, **settings)}
+        return {"endpoint_url": self.endpoint_url, "config": Config(proxies={}, **settings)}
 
     @cached_property
     def identity(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 # Dark text can stand on these.
 PALE_BLUE, PALE_ORANGE = "#8EC6EA", "#F5C76B"
 GREY, LIGHT, INK = "#999999", "#E8E8E8", "#222222"
+SLATE = "#6B7280"  # a grey that is dark enough for text
 
 
 def use_style() -> None:

@@ -84,7 +84,7 @@ def received() -> list[dict]:
 @pytest.fixture
 def page_url(practice_model, pictures, received, monkeypatch) -> Iterator[str]:
     """The front page of an API whose two functions run in this process."""
-    monkeypatch.setattr(lambda_function, "_model", practice_model)
+    monkeypatch.setattr(model_store, "_model", practice_model)
     monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", pictures.removeprefix("http://"))
 
     def predict(event, context):

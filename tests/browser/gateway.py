@@ -6,17 +6,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from predict.limits import PAYLOAD_BYTES
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = "/Prod"
-BINARY = ("image/*", "application/octet-stream")
-PAYLOAD_LIMIT = 6_291_456  # Lambda's, in bytes of the event
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -40,9 +39,7 @@ def event_of(method: str, target: str, headers: dict[str, str], body: bytes) -> 
     parts = urlsplit(target)
     path = parts.path.removeprefix(STAGE) or "/"
     query = parse_qs(parts.query, keep_blank_values=True)
-    media_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
-    binary = any(fnmatch(media_type.partition(";")[0].strip().lower(), pattern) for pattern in BINARY)
-    text = (base64.b64encode(body).decode() if binary else body.decode("utf-8", "replace")) if body else None
+    text = base64.b64encode(body).decode() if body else None  # template.yml declares every media type binary
     return {
         "resource": path if path in ("/", "/predict") else "/{proxy+}",
         "path": path,
@@ -53,7 +50,7 @@ def event_of(method: str, target: str, headers: dict[str, str], body: bytes) -> 
         "multiValueQueryStringParameters": query or None,
         "requestContext": {"stage": STAGE.strip("/"), "path": parts.path, "requestId": "test"},
         "body": text,
-        "isBase64Encoded": bool(body) and binary,
+        "isBase64Encoded": bool(body),
     }
 
 
@@ -73,8 +70,8 @@ def serve(hello: Handler, predict: Handler) -> Iterator[str]:
             event = event_of(self.command, self.path, dict(self.headers), body)
             if not urlsplit(self.path).path.startswith(STAGE):
                 response = {"statusCode": 403, "body": '{"message": "Forbidden"}'}
-            elif len(json.dumps(event)) > PAYLOAD_LIMIT:
-                response = {"statusCode": 413, "body": '{"error": {"code": "image_too_large", "message": "too large"}}'}
+            elif len(json.dumps(event)) > PAYLOAD_BYTES:
+                response = {"statusCode": 413, "body": '{"message": "Request Too Long"}'}
             else:
                 handler = predict if event["resource"] == "/predict" else hello
                 response = environment.submit(handler, event, context()).result()
@@ -90,7 +87,7 @@ def serve(hello: Handler, predict: Handler) -> Iterator[str]:
                 self.end_headers()
                 self.wfile.write(payload)
 
-        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = answer
+        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = do_OPTIONS = answer
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -1,6 +1,8 @@
 """The deployed function over HTTP, in a project of its own beside the notebooks' one."""
 
+import base64
 import json
+import subprocess
 import time
 
 import pytest
@@ -8,6 +10,7 @@ import requests
 
 from workshop import client
 from workshop.deployment import all_at_once
+from workshop.deployment import iam as roles
 from workshop.samples import SAMPLES, sample_path
 
 KNOWN = [name for name, wnid in SAMPLES.items() if wnid]
@@ -82,7 +85,7 @@ def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(la
     iam, s3 = lab.client("iam"), lab.client("s3")
     picture = sample_path("golf_ball").read_bytes()
     bucket_policy = s3.get_bucket_policy(Bucket=lab.model_bucket)["Policy"]
-    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=all_at_once.GRANT)
+    iam.delete_role_policy(RoleName=lab.lambda_role, PolicyName=roles.GRANTS["Lambda"])
     s3.delete_bucket_policy(Bucket=lab.model_bucket)
     try:
         client.force_cold_start(lab)
@@ -107,3 +110,35 @@ def test_what_watches_the_endpoint_is_deployed(lab):
     assert [alarm["AlarmArn"] in widgets[0]["properties"]["alarms"] for alarm in alarms] == [True] * len(kinds)
     groups = lab.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/apigateway/{project}-api")["logGroups"]
     assert [group["retentionInDays"] for group in groups] == [14]
+
+
+def test_files_as_clients_send_them(url):
+    church = sample_path("church")
+    picture = church.read_bytes()
+    ways = [
+        {"files": {"file": picture}},
+        {"files": {"image": ("Kirche am Weiher ü.jpg", picture, "image/jpeg")}, "data": {"comment": "first"}},
+        {"data": picture, "headers": {"Content-Type": "application/x-image"}},
+        {"data": picture, "headers": {"Content-Type": "binary/octet-stream"}},
+        {"json": {"image": base64.b64encode(picture).decode()}},
+        {"json": {"url": "data:image/jpeg;base64," + base64.b64encode(picture).decode(), "top": 1}},
+    ]
+    for way in ways:
+        answer = requests.post(url, timeout=60, **way)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["predictions"][0]["class"].startswith("n03028079")
+    for options in (["-F", f"file=@{church}"], ["--data-binary", f"@{church}"]):
+        done = subprocess.run(["curl", "--silent", *options, url], capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout)["predictions"][0]["class"].startswith("n03028079"), options
+
+
+def test_bytes_without_a_type_are_a_prediction_or_say_how_to_send_them(url):
+    """API Gateway takes them as binary here; the emulator makes text of them (docs/aws.md)."""
+    answer = requests.post(url, data=sample_path("church").read_bytes(), timeout=60)
+    assert answer.status_code == 415 and "-H 'Content-Type: image/jpeg'" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("size", [4_600_001, 7_000_000])
+def test_a_body_that_lambda_would_refuse_on_aws_is_refused_here(url, size):
+    answer = requests.post(url, data=bytes(size), headers={"Content-Type": "image/jpeg"}, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "image_too_large")

@@ -139,7 +139,7 @@ def test_solutions_run_behind_the_notebook_and_a_wrong_one_fails(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "00_a.ipynb"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'notebooks'}:{ROOT / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -65,7 +65,7 @@ def test_a_newer_symbol_than_the_runtimes_is_found(artifact, monkeypatch):
 
 
 def test_an_artifact_too_large_is_found(artifact, monkeypatch):
-    monkeypatch.setattr(prove, "UNZIPPED_LIMIT", prove.size(artifact) + prove.HEADROOM - 1)
+    monkeypatch.setattr(prove, "UNZIPPED_BYTES", prove.size(artifact) + prove.HEADROOM - 1)
     (finding,) = prove.size_findings(artifact)
     assert f"{prove.HEADROOM:,}" in finding
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from predict import fetching, lambda_function
+from predict import fetching, lambda_function, model_store
 from predict.errors import GATEWAY_STATUS, STATUS, error
 from predict.model_store import Model, ModelStore
 
@@ -40,7 +40,7 @@ def resolved(value):
 def emitted():
     """{(namespace, name, dimension names)} of what the handler counts over requests that go well and wrong."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(lambda_function, "_model", None)
+    patch.setattr(model_store, "_model", None)
     patch.setattr("aws_lambda_powertools.metrics.provider.cold_start.is_cold_start", True)
     model = Model(SimpleNamespace(predict=lambda batch: array.array("f", [1.0])), ["a"], "one", "float32", "0" * 64)
     patch.setattr(ModelStore, "from_environment", lambda: SimpleNamespace(load=lambda seconds: model))

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
-from predict import bulk_function
+from predict import bulk_function, model_store
 from predict.errors import error
 
 IMAGES, RESULTS = "images/job/", "results/job/"
@@ -74,7 +74,7 @@ def store(monkeypatch):
     monkeypatch.setenv("BULK_BUCKET_NAME", "bulk")
     monkeypatch.setattr(bulk_function, "_s3", lambda: made)
     monkeypatch.setattr(bulk_function, "_decoder", Decoder())
-    monkeypatch.setattr(bulk_function, "_model", model)
+    monkeypatch.setattr(model_store, "_model", model)
     monkeypatch.setattr(bulk_function, "_stored_model", lambda: (model.name, model.precision, model.sha256))
     return made
 

@@ -153,18 +153,10 @@ def test_bulk_scoring_is_stopped_and_its_unversioned_bucket_emptied(lab):
 
 
 def test_a_version_that_s3_keeps_is_an_error(lab, monkeypatch):
-    class Keeping:
-        def __init__(self, s3):
-            self.s3 = s3
-
-        def __getattr__(self, name):
-            return getattr(self.s3, name)
-
-        def delete_objects(self, **request):
-            return {"Errors": [{"Key": "models/a", "Code": "AccessDenied", "Message": "locked"}]}
-
-    client = lab.client
-    monkeypatch.setattr(lab, "client", lambda service: Keeping(client("s3")) if service == "s3" else client(service))
+    s3 = lab.resource("s3")
+    answer = {"Errors": [{"Key": "models/a", "Code": "AccessDenied", "Message": "locked"}]}
+    monkeypatch.setattr(s3.meta.client, "delete_objects", lambda **request: answer)
+    monkeypatch.setattr(lab, "resource", lambda service: s3)
     with pytest.raises(RuntimeError, match="did not delete models/a from .*AccessDenied: locked"):
         cleanup.empty_bucket(lab, lab.model_bucket)
 

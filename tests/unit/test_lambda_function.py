@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from predict import fetching, lambda_function
+from predict import fetching, lambda_function, limits, model_store
 from predict.errors import STATUS, PredictionError, error
 from predict.model_store import MANIFEST, ModelStore
 from tests import contract
@@ -113,7 +113,7 @@ class Store:
 def store(tiny_model, monkeypatch) -> Store:
     """Each test begins with a cold start: no model is loaded yet."""
     store = Store(tiny_model.files)
-    monkeypatch.setattr(lambda_function, "_model", None)
+    monkeypatch.setattr(model_store, "_model", None)
     monkeypatch.setattr("predict.model_store.get_from_s3", lambda *_: store.get)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -148,7 +148,7 @@ def ask(request: Any, seconds: float = 29.0) -> tuple[int, dict]:
     """One request; holds the response to what is true of every response of the contract."""
     response = lambda_function.lambda_handler(request, Context(seconds))
     assert response["isBase64Encoded"] is False
-    headers = response.get("headers") or {name: values[0] for name, values in response["multiValueHeaders"].items()}
+    headers = response["headers"]
     assert headers["Content-Type"] == "application/json"
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Cold-Start"] in ("true", "false")
@@ -220,7 +220,7 @@ def test_all_ways_in_predict_the_same(fetched):
 
 
 def test_top_is_five_unless_told(fetched):
-    assert lambda_function.TOP_DEFAULT == 5
+    assert limits.TOP_DEFAULT == 5
     assert len(ask(event(**query(url=URL)))[1]["predictions"]) == 4  # as many classes as the tiny model has
     assert len(ask(event(**query(url=URL, top="20")))[1]["predictions"]) == 4
 
@@ -258,10 +258,9 @@ def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
         (event(multiValueQueryStringParameters={"url": URL}), "request_malformed"),
         (event(multiValueQueryStringParameters={"url": [None]}), "request_malformed"),
         (event(multiValueQueryStringParameters=[URL]), "parameter_missing"),
-        (event("POST"), "media_type_not_supported"),
-        (upload(JPEG, None), "media_type_not_supported"),
+        (event("POST"), "request_malformed"),
         (upload(JPEG, "text/html"), "media_type_not_supported"),
-        (upload(JPEG, "multipart/form-data; boundary=x"), "media_type_not_supported"),
+        (upload(JPEG, "multipart/form-data; boundary=x"), "request_malformed"),
         (upload(JPEG, "imagejpeg"), "media_type_not_supported"),
         (upload(b""), "request_malformed"),
         (upload(JPEG) | {"body": None}, "request_malformed"),
@@ -272,7 +271,7 @@ def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
         (upload(JPEG, **query(top="0")), "parameter_malformed"),
         (upload(b"<html></html>"), "not_an_image"),
         (upload(JPEG[:400]), "image_broken"),
-        (upload(bytes(10_000_001)), "image_too_large"),
+        (upload(bytes(limits.BODY_BYTES + 1)), "image_too_large"),
         (upload(JPEG) | {"body": "A" * 14_000_000}, "image_too_large"),
         (as_json(json.dumps({"url": URL}), **query(top="1")), "parameter_unknown"),
         (event("PUT"), "method_not_allowed"),
@@ -292,7 +291,10 @@ def test_an_address_with_parameters_of_its_own_arrives_whole(fetched):
         ({"httpMethod": "GET"}, "request_malformed"),
         ({"httpMethod": 5, "path": "/predict"}, "request_malformed"),
         (event() | {"body": 5}, "request_malformed"),
-        ({"version": "2.0", "rawPath": "/predict", "requestContext": {"http": {"method": "GET"}}}, "request_malformed"),
+        ({"version": "2.0", "rawPath": "/predict", "requestContext": {"http": {"method": "GET"}}}, "parameter_missing"),
+        ({"version": "2.0", "rawPath": "/predict", "requestContext": {"http": {}}}, "request_malformed"),
+        ({"version": "2.0", "rawPath": 5, "requestContext": {"http": {"method": "GET"}}}, "request_malformed"),
+        ({"httpMethod": "GET", "path": "/predict", "requestContext": {"elb": {}}}, "parameter_missing"),
     ],
 )
 def test_what_is_refused_and_how(fetched, request_event, expected):
@@ -335,7 +337,7 @@ def test_top_must_be_a_whole_number_from_1_to_20(fetched, top):
         ('{"url": "\\ud800"}', "url_malformed"),
         ("[" * 19_000, "request_malformed"),
         ('{"url": "u", "top": ' + "9" * 5000 + "}", "request_malformed"),
-        ('{"url": "' + "u" * 20_000 + '"}', "image_too_large"),
+        ('{"url": "' + "u" * 20_000 + '"}', "url_malformed"),
         ("\ufeff{}", "parameter_missing"),
     ],
 )
@@ -345,7 +347,7 @@ def test_json_of_the_wrong_shape(body, expected):
 
 def test_methods_that_are_allowed_are_named():
     response = lambda_function.lambda_handler(event("PUT"), Context())
-    assert response["multiValueHeaders"]["Allow"] == ["GET, POST"]
+    assert response["headers"]["Allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(
@@ -388,7 +390,7 @@ def test_the_environments_first_answer_says_cold_as_its_log_line_and_its_metric_
     said = []
     for request in (first, upload(JPEG), event()):
         response = lambda_function.lambda_handler(request, Context())
-        headers = response.get("headers") or {name: value[0] for name, value in response["multiValueHeaders"].items()}
+        headers = response["headers"]
         lines = printed(output)
         logged = [line["cold_start"] for line in lines if "_aws" not in line]
         said.append((headers["X-Cold-Start"], logged, any("ColdStart" in line for line in lines)))

@@ -10,7 +10,7 @@ import pytest
 from cfnlint.decode import cfn_yaml
 from openapi_spec_validator import validate
 
-from predict import fetching, images, lambda_function
+from predict import fetching, images, lambda_function, limits
 from predict.errors import STATUS
 from tests import contract
 from workshop import ROOT
@@ -109,21 +109,21 @@ def test_the_paths_and_methods_are_the_templates():
 
 def test_the_media_types_reach_the_function_as_bytes():
     body = DOCUMENT["paths"]["/predict"]["post"]["requestBody"]["content"]
-    assert body.keys() == {"application/json", "image/*", "application/octet-stream"}
-    binary = [choice["Fn::If"][1] for choice in TEMPLATE["Api"]["Properties"]["BinaryMediaTypes"]]
-    assert sorted(binary) == sorted(body.keys() - {"application/json"})
+    assert body.keys() == {"application/json", "image/*", "application/octet-stream", "multipart/form-data"}
+    (everything,) = TEMPLATE["Api"]["Properties"]["BinaryMediaTypes"]
+    assert everything["Fn::If"][1:] == ["*/*", "*~1*"]
 
 
 def test_the_bounds_are_the_codes():
     schemas = DOCUMENT["components"]["schemas"]
     assert (schemas["Top"]["minimum"], schemas["Top"]["maximum"], schemas["Top"]["default"]) == (
         1,
-        lambda_function.TOP_MOST,
-        lambda_function.TOP_DEFAULT,
+        limits.TOP_MAX,
+        limits.TOP_DEFAULT,
     )
-    assert schemas["Prediction"]["properties"]["predictions"]["maxItems"] == lambda_function.TOP_MOST
+    assert schemas["Prediction"]["properties"]["predictions"]["maxItems"] == limits.TOP_MAX
     assert schemas["PictureUrl"]["maxLength"] == fetching.MAX_URL_LENGTH
-    assert f"{lambda_function.MAX_JSON_BYTES} bytes" in schemas["Request"]["description"]
+    assert f"at most {limits.BODY_BYTES} bytes" in DOCUMENT["paths"]["/predict"]["post"]["description"]
     assert f"{fetching.MAX_BYTES} bytes and {images.MAX_PIXELS} pixels" in schemas["Picture"]["description"].replace(
         "\n", " "
     )

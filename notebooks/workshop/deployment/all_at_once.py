@@ -8,8 +8,6 @@ from workshop.deployment import build, iam, stacks
 from workshop.lab import Lab
 from workshop.models import ModelFiles
 
-GRANT = "read-model-store"
-
 
 def deploy(lab: Lab, files: ModelFiles, **parameters: str) -> None:
     """Deploy both stacks on the local target, grant the function its store, and upload a model.
@@ -39,4 +37,6 @@ def grant(lab: Lab) -> None:
         {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{bucket}/*"},
         {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket},
     )
-    lab.client("iam").put_role_policy(RoleName=lab.lambda_role, PolicyName=GRANT, PolicyDocument=json.dumps(document))
+    lab.client("iam").put_role_policy(
+        RoleName=lab.lambda_role, PolicyName=iam.GRANTS["Lambda"], PolicyDocument=json.dumps(document)
+    )

@@ -170,20 +170,18 @@ def empty_bucket(lab: Lab, bucket: str, progress=lambda count: None) -> int:
     `progress` is called with the number deleted by each request. Raises RuntimeError with S3's own words for a version
     that it does not delete.
     """
-    s3, deleted = lab.client("s3"), 0
-    # Collected first: deleting while paging can skip entries.
-    names = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions(lab, bucket)]
-    for start in range(0, len(names), BATCH):
-        batch = names[start:start + BATCH]
-        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
-        for error in answer.get("Errors", []):
+    if not exists(lab, bucket):
+        return 0
+    contents, deleted = lab.resource("s3").Bucket(bucket), 0
+    # The first ones again and again: deleting while paging can skip entries.
+    while answers := contents.object_versions.limit(BATCH).delete():
+        for error in (error for answer in answers for error in answer.get("Errors", [])):
             raise RuntimeError(f"S3 did not delete {error['Key']} from {bucket}: {error['Code']}: {error['Message']}")
-        deleted += len(batch)
-        progress(len(batch))
-    if exists(lab, bucket):
-        for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
-            for upload in page.get("Uploads", []):
-                s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        count = sum(len(answer["Deleted"]) for answer in answers)
+        deleted += count
+        progress(count)
+    for upload in contents.multipart_uploads.all():
+        upload.abort()
     return deleted
 
 

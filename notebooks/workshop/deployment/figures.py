@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from workshop import diagrams, plots
 from workshop.deployment.iam import ALLOWED
 from workshop.diagrams import arrow, box, canvas
-from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY, headline
+from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY, SLATE, headline
 
 
 def package(sizes: Mapping[str, int], limit: int) -> None:
@@ -86,8 +86,8 @@ def cold_and_warm(seconds: Sequence[float]) -> None:
 def draw_roles():
     """Who acts in which role, and what the two are still refused (red, dashed)."""
     figure, axes = canvas(12, 4.0, "Each service acts in a role of its own; two permissions are missing on purpose")
-    box(axes, 1.4, 3.0, "CloudFormation", "deploys template.yml", diagrams.GREY, 2.3, 0.9)
-    box(axes, 1.4, 0.95, "Lambda", "runs the functions", diagrams.GREY, 2.3, 0.9)
+    box(axes, 1.4, 3.0, "CloudFormation", "deploys template.yml", SLATE, 2.3, 0.9)
+    box(axes, 1.4, 0.95, "Lambda", "runs the functions", SLATE, 2.3, 0.9)
     box(axes, 5.3, 3.0, "…-CloudFormation", "role", BLUE, 2.5, 0.9)
     box(axes, 5.3, 0.95, "…-Lambda", "role", BLUE, 2.5, 0.9)
     box(axes, 10.3, 3.45, "Functions, API, logs", "those of this project", GREEN, 2.9, 0.85)

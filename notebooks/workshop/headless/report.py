@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from predict.limits import UNZIPPED_BYTES
 from workshop import ROOT
 from workshop.client import hello_url
 from workshop.models import PRACTICE
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from workshop.lab import Lab
 
 PACKAGE = ROOT / ".build" / "sam" / "Predict"
-PACKAGE_LIMIT = 262_144_000  # bytes unzipped: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -71,7 +71,7 @@ def write(run: Run, folder: Path) -> Path:
         failed=next((result for result in run.results if result.error), None),
         longest=max((result.seconds for result in run.results), default=0) or 1,
         card=card(model),
-        limit=PACKAGE_LIMIT,
+        limit=UNZIPPED_BYTES,
         steps={**steps, "way there and back": max(0.0, 1000 * run.request_seconds - sum(steps.values()))},
         picture=base64.b64encode(sample_path(run.sample).read_bytes()).decode(),
     )

@@ -1,5 +1,6 @@
 """A model's files: where they come from, how they are verified, and where they lie on this machine."""
 
+from predict.model_files import STEM
 from workshop.models.download import download
 from workshop.models.fetch import MIRRORS, Mirror, fetch, fetched, model_name
 from workshop.models.files import (
@@ -11,7 +12,6 @@ from workshop.models.files import (
     PARAMS,
     PRACTICE,
     RECORD,
-    STEM,
     SYMBOL,
     SYMBOLS,
     SYNSET,

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.exceptions
 import requests
+import tenacity
 from tqdm import tqdm
 
 from workshop.models.files import CorruptedError, ModelError, SourceError, check_sum, megabytes, save
@@ -184,21 +184,28 @@ def download(
     """
     target = Path(target)
     part, note = target.with_name(target.name + ".part"), target.with_name(target.name + ".part.version")
-    failures, furthest = 0, part.stat().st_size if part.exists() else 0
+    failures, furthest = 0, size_of(part)
+
+    def is_stuck(_: tenacity.RetryCallState) -> bool:
+        nonlocal failures, furthest
+        reached = size_of(part)
+        failures = 1 if reached > furthest else failures + 1
+        furthest = max(furthest, reached)
+        return failures >= attempts
+
     with disk_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                _receive(url, part, note, target.name, progress, s3)
-                break
-            except _InterruptedTransferError as error:
-                reached = part.stat().st_size if part.exists() else 0
-                failures = 1 if reached > furthest else failures + 1
-                furthest = max(furthest, reached)
-                if failures >= attempts:
-                    kept = f" {megabytes(reached)} are kept: the next run goes on from there." if reached else ""
-                    raise SourceError(f"{url}: {error}.{kept} Check the network and run this again.") from error
-                time.sleep(pause * 2 ** (failures - 1))
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_InterruptedTransferError),
+            stop=is_stuck,
+            wait=lambda _: pause * 2 ** (failures - 1),
+            reraise=True,
+        )
+        try:
+            retrying(_receive, url, part, note, target.name, progress, s3)
+        except _InterruptedTransferError as error:
+            kept = f" {megabytes(furthest)} are kept: the next run goes on from there." if size_of(part) else ""
+            raise SourceError(f"{url}: {error}.{kept} Check the network and run this again.") from error
         if expected:
             try:
                 check_sum(
@@ -211,6 +218,11 @@ def download(
         part.replace(target)
         note.unlink(missing_ok=True)
     return target
+
+
+def size_of(file: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    return file.stat().st_size if file.exists() else 0
 
 
 def _receive(url: str, part: Path, note: Path, label: str, progress: bool, s3) -> None:

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,16 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from predict import model_files
+from predict.model_files import INT8_SYMBOL, MANIFEST, PARAMS, SYMBOL, SYMBOLS, SYNSET
 from workshop import ROOT, ToldError
 
-STEM = "resnet-18"
-SYMBOL = f"{STEM}-symbol.json"
-PARAMS = f"{STEM}-0000.params"
-SYNSET = f"{STEM}-synset.txt"
 FILES = (SYMBOL, PARAMS, SYNSET)
-INT8_SYMBOL = f"{STEM}-int8-symbol.json"  # optional
-SYMBOLS = {"float32": SYMBOL, "int8": INT8_SYMBOL}
-MANIFEST = "SHA256SUMS"
 RECORD = "source.json"
 PRACTICE = ROOT / "models" / "practice"
 FETCHED = ROOT / "models" / "fetched"
@@ -104,10 +98,7 @@ def parse_manifest(text: str, where: str) -> dict[str, str]:
 
     Raises CorruptedError when one is missing or malformed.
     """
-    sums = {}
-    for line in text.splitlines():
-        if match := re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line.rstrip()):
-            sums[match[2]] = match[1].lower()
+    sums = model_files.parse_manifest(text)
     if missing := [name for name in FILES if name not in sums]:
         raise CorruptedError(
             f"{where} has no SHA-256 of {', '.join(missing)}. Write it where the files are, with "

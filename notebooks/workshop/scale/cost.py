@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from predict.limits import MEGABYTES_PER_VCPU
+
 HOURS_PER_MONTH = 730  # 365 days / 12; AWS's own calculator uses it
 # Memory at which Lambda gives one whole vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-MEGABYTES_PER_VCPU = 1769
 MEGABYTES_PER_GB = 1024  # AWS's GB-second is of 1,024 MB
 TRANSITIONS_PER_CHILD = 3  # into its state, out of it, and one for the Map's own step: rather one too many than too few
 GET_PER_COLD_START = 4  # the manifest, the symbol, the params and the synset

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 
+from predict.limits import MEGABYTES_PER_VCPU
 from workshop.plots import BLUE, GREEN, GREY, INK, LIGHT, ORANGE, PINK, RED, SKY, headline
 from workshop.scale.load import Load, Try
 from workshop.scale.simulation import Run
@@ -125,8 +126,8 @@ def memory(
     other.plot(sizes, dollars, color=ORANGE)
     other.set_ylabel("dollars of compute for a million", color="#9A6A00")
     other.set_ylim(0)
-    axes.axvline(1769, color=GREY, linewidth=1, linestyle=":")
-    axes.annotate("one vCPU", (1769, 0), (6, 14), textcoords="offset points", color=INK)
+    axes.axvline(MEGABYTES_PER_VCPU, color=GREY, linewidth=1, linestyle=":")
+    axes.annotate("one vCPU", (MEGABYTES_PER_VCPU, 0), (6, 14), textcoords="offset points", color=INK)
     headline(figure, title)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import tenacity
 
 BACKOFF_BASE, BACKOFF_MOST = 0.1, 5.0  # seconds
 # Throttled by API Gateway or, on the emulator, by Lambda: 429. On AWS API Gateway answers 500 or 503 where Lambda
@@ -171,25 +172,33 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
     async with httpx.AsyncClient(limits=limits, timeout=request_timeout, trust_env=False) as http:
         begun = time.perf_counter()
 
-        async def send(number: int) -> Answer:
+        async def post(number: int) -> tuple[Try, dict | None]:
+            began = time.perf_counter()
+            body, code, cold = None, "", False
             content = pictures[number % len(pictures)]
-            for attempt in range(1, 1_000_000):
-                began = time.perf_counter()
-                body, code, cold = None, "", False
-                try:
-                    response = await http.post(url, content=content, headers={"Content-Type": "image/jpeg"})
-                    status, cold = response.status_code, response.headers.get("X-Cold-Start") == "true"
-                    body = _json(response)
-                    code = _code(body)
-                except httpx.TransportError as error:
-                    status, code = NO_CONNECTION, type(error).__name__
-                seconds = time.perf_counter() - began
-                tries.append(Try(number, began - begun, seconds, status, code, cold))
-                again = retry and (tries[-1].refused or status == NO_CONNECTION)
-                if not again or time.perf_counter() - begun > max_seconds:
-                    return Answer(number, status, attempt, seconds, body)
-                await asyncio.sleep(backoff(attempt, rng))
-            raise AssertionError("unreachable")
+            try:
+                response = await http.post(url, content=content, headers={"Content-Type": "image/jpeg"})
+                status, cold = response.status_code, response.headers.get("X-Cold-Start") == "true"
+                body = _json(response)
+                code = _code(body)
+            except httpx.TransportError as error:
+                status, code = NO_CONNECTION, type(error).__name__
+            tried = Try(number, began - begun, time.perf_counter() - began, status, code, cold)
+            tries.append(tried)
+            return tried, body
+
+        def is_worth_another(result: tuple[Try, dict | None]) -> bool:
+            return retry and (result[0].refused or result[0].status == NO_CONNECTION)
+
+        async def send(number: int) -> Answer:
+            retrying = tenacity.AsyncRetrying(
+                retry=tenacity.retry_if_result(is_worth_another),
+                stop=lambda _: time.perf_counter() - begun > max_seconds,
+                wait=lambda state: backoff(state.attempt_number, rng),
+                retry_error_callback=lambda state: state.outcome.result(),  # the last answer, whatever it is
+            )
+            tried, body = await retrying(post, number)
+            return Answer(number, tried.status, retrying.statistics["attempt_number"], tried.seconds, body)
 
         async def client() -> None:
             for number in waiting:

@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
+.PHONY: help setup deploy preflight scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ setup: ## make .venv and .venv-emulator, when missing or out of date
 
 deploy: setup ## run the notebooks in order, leave the endpoint running, print its URL and one prediction
 	@$(RUN) workshop.headless.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)") $(if $(PRECISION),--precision "$(PRECISION)")
+
+preflight: setup ## before anything is made: what the account allows, what is in the way, what it costs
+	@$(RUN) workshop.deployment.preflight $(CHOICES)
 
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale

@@ -93,6 +93,16 @@ def serverless(work: Workload) -> Bill:
     }
 
 
+def idle(alarms: int, dashboards: int = 0, metrics: int = 0) -> Bill:
+    """The monthly bill of a stack that nobody asks: alarms, dashboards, and custom metrics that are still published."""
+    price = prices()
+    return {
+        "alarms": alarms * price["cloudwatch_alarm"],
+        "dashboards": dashboards * price["cloudwatch_dashboard"],
+        "custom metrics": metrics * price["cloudwatch_metric"],
+    }
+
+
 def provisioned(work: Workload, environments: int, hours: float = HOURS_PER_MONTH) -> Bill:
     """The bill with `environments` provisioned for `hours`, none of the requests beyond them (so no cold start)."""
     price = prices()

@@ -22,7 +22,7 @@ from .parameters import cases
 from .permissions import Need
 from .resolving import Resolved, World, expand, load, resolve, text_of
 
-__all__ = ["Finding", "Need", "caller_needs", "judge", "judge_files", "role_needs", "sources"]
+__all__ = ["Finding", "Need", "World", "caller_needs", "judge", "judge_files", "role_needs", "sources"]
 
 APP, TOOLCHAIN = "template.yml", "toolchain.yml"
 DEPLOY_NOTEBOOK = "notebooks/04_build_and_deploy.ipynb"

@@ -11,13 +11,19 @@ from workshop.scale import tuning
 class Functions:
     """As much of Lambda as the sweep uses; `history`: the memory settings in order."""
 
-    def __init__(self):
-        self.memory, self.history = 1769, []
+    class exceptions:
+        class InvalidParameterValueException(Exception):
+            pass
+
+    def __init__(self, most=10_240):
+        self.memory, self.history, self.most = 1769, [], most
 
     def get_function_configuration(self, FunctionName):
         return {"MemorySize": self.memory}
 
     def update_function_configuration(self, FunctionName, MemorySize):
+        if MemorySize > self.most:
+            raise self.exceptions.InvalidParameterValueException("'MemorySize' value failed to satisfy constraint")
         self.memory = MemorySize
         self.history.append(MemorySize)
 
@@ -59,3 +65,12 @@ def test_the_setting_is_put_back_after_a_failure(lab, functions, monkeypatch):
     with pytest.raises(ConnectionError):
         tuning.by_memory(lab, "url", [b""], [3538])
     assert functions.memory == 1769
+
+
+def test_a_size_that_the_account_is_not_allowed_is_left_out(lab, functions, monkeypatch):
+    functions.most = 3008
+    monkeypatch.setattr(
+        tuning.load, "run", lambda _url, _pictures, count: SimpleNamespace(execution_seconds=np.array([0.1]))
+    )
+    assert tuning.by_memory(lab, "url", [b""], [1769, 3538, 5307], rounds=2).keys() == {1769}
+    assert functions.history == [1769, 1769, 1769]

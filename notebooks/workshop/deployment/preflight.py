@@ -24,12 +24,11 @@ from workshop.deployment import cleanup, judge, probe
 from workshop.deployment.judge import machines, parameters, resolving
 from workshop.deployment.stacks import status
 from workshop.lab import Lab, LabError, connect
-from workshop.scale import cost
+from workshop.scale import cost, quotas
 
 FINE, DO, OPEN = "ok", "to do", "not asked"
 MARKS = {FINE: "✓", DO: "✗", OPEN: "–"}
 ACTIONS_PER_CALL = 50  # of a simulation
-UNRESERVED = 100  # executions that Lambda never lets anyone reserve
 # The quota of buckets in an account: https://docs.aws.amazon.com/general/latest/gr/s3.html
 BUCKET_QUOTA = ("s3", "L-DC2B2D3D")
 BUCKETS, ROLES = 3, 3  # that the lab makes, at most
@@ -161,13 +160,14 @@ def denials(lab: Lab, arn: str, needs: list[judge.Need]) -> list[judge.Need]:
 
 
 def _concurrency(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
-    limit = lab.client("lambda").get_account_settings()["AccountLimit"]
-    total, free = limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]
+    found = quotas.account(lab)
+    total, free = found.concurrency, found.unreserved
     wanted = int(choices.get("ReservedConcurrency", -1))
-    if wanted > 0 and free - wanted < UNRESERVED:
-        most = max(0, free - UNRESERVED)
+    if wanted > 0 and not found.can_reserve(wanted):
+        most = max(0, free - quotas.UNRESERVED)
         advice = f"reserve at most {most}" if most else "leave ReservedConcurrency at -1, or ask AWS for a higher quota"
-        yield Row("concurrency", DO, f"{wanted} cannot be reserved of {total} ({UNRESERVED} must stay free): {advice}")
+        says = f"{wanted} cannot be reserved of {total} ({quotas.UNRESERVED} must stay free): {advice}"
+        yield Row("concurrency", DO, says)
     elif total < 1000:
         words = f"{total} executions at once in this account: notebook 06 measures within that and reserves none"
         yield Row("concurrency", FINE, words)

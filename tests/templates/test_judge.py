@@ -96,12 +96,12 @@ def _(app, toolchain):
 
 @plant("an action that knows * alone, on log groups", "resource", "logs:DescribeIndexPolicies")
 def _(app, toolchain):
-    move(toolchain, "logs:DescribeIndexPolicies", "FindLogGroupsAndAlarms", "ManageTheLogGroups")
+    move(toolchain, "logs:DescribeIndexPolicies", "FindLogGroups", "ManageTheLogGroups")
 
 
 @plant("alarms of which some stay hidden", "permission", "cloudwatch:DescribeAlarms on *")
 def _(app, toolchain):
-    move(toolchain, "cloudwatch:DescribeAlarms", "FindLogGroupsAndAlarms", "ManageAlarmsAndDashboards")
+    move(toolchain, "cloudwatch:DescribeAlarms", "FindAlarms", "ManageAlarmsAndDashboards")
 
 
 @plant("the bulk bucket without the model store's reads", "permission", "s3:GetReplicationConfiguration")

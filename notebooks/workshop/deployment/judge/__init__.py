@@ -9,7 +9,7 @@ authorization reference come from packages of the lock; nothing is asked over th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def _place(world: World) -> tuple[str, str, str]:
     return world.partition, world.region, world.account
 
 
-def sources(root: Path = ROOT) -> Mapping[str, str]:
+def sources(root: Path = ROOT) -> dict[str, str]:
     """The Python that runs with the caller's credentials, by file: the notebooks' code cells and their library."""
     texts = {}
     for file in sorted((root / "notebooks").glob("[0-9]*.ipynb")):

@@ -7,6 +7,7 @@ paginator or its waiter, and becomes the IAM action that allows it.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 
@@ -129,8 +130,12 @@ def operations(tree: ast.AST) -> Iterator[tuple[str, str]]:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         method, argument = node.func.attr, node.args[0] if node.args else None
-        if method == "get_paginator" and isinstance(argument, ast.Constant):
-            method = argument.value
+        if (
+            method in ("get_paginator", "get_waiter")
+            and isinstance(argument, ast.Constant)
+            and isinstance(argument.value, str)
+        ):
+            method = f"waiter {argument.value}" if method == "get_waiter" else argument.value
         if method in TRANSFERS:
             yield "s3", TRANSFERS[method]
         services = known.get(method, {})
@@ -163,14 +168,20 @@ def _hints(service: str, called_on: str) -> bool:
 
 @functools.cache
 def _operations() -> dict[str, dict[str, str]]:
-    """{method: {service: operation}} of the lab's services."""
+    """{method, or `waiter <name>`: {service: operation}} of the lab's services."""
     import botocore.session
     from botocore import xform_name
+    from botocore.exceptions import DataNotFoundError
 
-    session, found = botocore.session.get_session(), {}
+    session = botocore.session.get_session()
+    found: dict[str, dict[str, str]] = {}
     for service in SERVICES:
         for operation in session.get_service_model(service).operation_names:
             found.setdefault(xform_name(operation), {})[service] = operation
+        with contextlib.suppress(DataNotFoundError):  # a service without waiters
+            model = session.get_waiter_model(service)
+            for name in model.waiter_names:
+                found.setdefault(f"waiter {xform_name(name)}", {})[service] = model.get_waiter(name).operation
     return found
 
 

@@ -85,8 +85,8 @@ def judge_text(text: str, place: str) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("machine", place, f"the definition is no JSON: {error}")
         return
-    for error in validator().iter_errors(machine):
-        for each in _deepest(error):
+    for refused in validator().iter_errors(machine):
+        for each in _deepest(refused):
             where = "/".join(str(part) for part in each.absolute_path)
             yield Finding("machine", f"{place}/{where}", each.message[:200])
     if isinstance(machine, dict):
@@ -141,7 +141,7 @@ def _judge_graph(machine: dict[str, Any], place: str) -> Iterator[Finding]:
         for inner in [*state.get("Branches", []), state.get("ItemProcessor"), state.get("Iterator")]:
             if isinstance(inner, dict):
                 yield from _judge_graph(inner, where)
-    for missing in sorted(targets - set(states) - {None}):
+    for missing in sorted(str(target) for target in targets - set(states) - {None}):
         yield Finding("machine", place, f"leads to a state {missing!r} that is not there")
     for lost in sorted(set(states) - targets):
         yield Finding("machine", place, f"no way leads to the state {lost!r}")

@@ -73,11 +73,11 @@ def deploys(resolved: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def passed_by(sources: Iterable[str], names: Iterable[str]) -> set[str]:
     """Which of the template's parameters a notebook's cells name as keys of a dict, or as keyword arguments."""
-    wanted, found = set(names), set()
+    found: set[object] = set()
     for source in sources:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Dict):
-                found |= {key.value for key in node.keys if isinstance(key, ast.Constant)} & wanted
+                found |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
             elif isinstance(node, ast.Call):
-                found |= {keyword.arg for keyword in node.keywords} & wanted
-    return found
+                found |= {keyword.arg for keyword in node.keywords}
+    return {name for name in names if name in found}

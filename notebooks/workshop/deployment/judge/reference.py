@@ -89,7 +89,10 @@ def fits(resource: str, form: str) -> bool:
     """Whether some ARN is of a form of the reference and covered by a policy's resource, which may hold wildcards."""
     if form.startswith("arn:${Partition}:s3:::") and "/" not in form and "/" in resource:
         return False  # a bucket's name holds no slash
-    return overlap(resource, re.sub(r"\$\{[^}]+\}", "*", form))
+    parts, formed = resource.split(":", 5), re.sub(r"\$\{[^}]+\}", "*", form).split(":", 5)
+    if len(parts) < len(formed):  # a wildcard goes over several parts
+        return overlap(resource, ":".join(formed))
+    return all(overlap(part, other) for part, other in zip(parts, formed, strict=True))
 
 
 @lru_cache(maxsize=100_000)

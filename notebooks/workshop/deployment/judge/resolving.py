@@ -212,8 +212,10 @@ class _Resolver:
             function = getattr(self, "fn_" + key.removeprefix("Fn::").lower(), None)
             if function and (key.startswith("Fn::") or key == "Ref"):
                 return function(operand, place)
-        kept = {key: self.value(each, f"{place}/{key}") for key, each in value.items()}
-        return {key: each for key, each in kept.items() if each is not _NOTHING}
+            if key.startswith("Fn::"):
+                return self.dangling(place, f"{key} is no function that the judge knows")
+        plain = {key: self.value(each, f"{place}/{key}") for key, each in value.items()}
+        return {key: each for key, each in plain.items() if each is not _NOTHING}
 
     def dangling(self, place: str, message: str) -> str:
         self.findings.append(Finding("reference", place, message))

@@ -13,6 +13,7 @@ from workshop.deployment import judge
 from workshop.deployment.judge import limits, permissions, reference, resolving, statements, upkeep
 
 APP, TOOLCHAIN = resolving.load(ROOT / "template.yml"), resolving.load(ROOT / "toolchain.yml")
+ARTIFACTS = resolving.load(ROOT / "buildspec.yml")["artifacts"]["files"]
 REGION_ACCOUNT = "${AWS::Region}:${AWS::AccountId}"
 
 
@@ -306,15 +307,20 @@ def _(app, toolchain):
     app["Metadata"] = {"Text": "x" * 1_000_000}
 
 
-@plant("a pipeline that forgets what has no default", "pipeline", "ProjectId")
+@plant("a pipeline that forgets what has no default", "pipeline", "forgets ProjectId")
 def _(app, toolchain):
     change_set(toolchain)["ParameterOverrides"] = "{}"
+    del change_set(toolchain)["TemplateConfiguration"]
 
 
-@plant("a pipeline that forgets what the notebook passes", "pipeline", "the pipeline forgets it")
+@plant("a pipeline that forgets what may be chosen", "pipeline", "forgets AccessLogs")
 def _(app, toolchain):
-    change_set(toolchain)["ParameterOverrides"] = {"Fn::Sub": '{"ProjectId": "${ProjectId}"}'}
-    return ['parameters = {"ProjectId": project_id, "AccessLogs": "true"}']
+    del change_set(toolchain)["TemplateConfiguration"]
+
+
+@plant("a template configuration that the build does not hand on", "pipeline", "does not hand on other.json")
+def _(app, toolchain):
+    change_set(toolchain)["TemplateConfiguration"] = "Package::other.json"
 
 
 @plant("a pipeline that passes what the template does not know", "pipeline", "no parameter Memory")
@@ -334,8 +340,8 @@ def test_nothing_is_found_in_what_is_committed():
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name):
     app, toolchain, fault = deepcopy(APP), deepcopy(TOOLCHAIN), FAULTS[name]
-    deploying = fault.put(app, toolchain)
-    found = judge.judge(app, toolchain, deploying)
+    fault.put(app, toolchain)
+    found = judge.judge(app, toolchain, ARTIFACTS)
     hits = [finding for finding in found if finding.check == fault.check and fault.message in str(finding)]
     assert hits, [str(finding) for finding in found]
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from . import permissions
 from .finding import Finding
 from .resolving import Resolved
-
-# The notebook gives these to the local target alone.
-LOCAL = {"AllowedPrivateHosts": "the emulator's own host", "Emulator": "whether it is one"}
-# What the pipeline does not know yet. An entry that is no longer true is a finding, too.
-OPEN = {"ModelName": "the pipeline serves the default model", "Precision": "the pipeline serves float32"}
-
 
 # What CodePipeline's role is to have on the bucket of its artifacts, and on what lies in it:
 # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html
@@ -38,26 +31,27 @@ def judge_role(resolved: Resolved, place: str) -> Iterator[Finding]:
                     yield Finding("pipeline", f"{place}/{role}", f"{name} takes {need.action} on {need.resource}")
 
 
-def judge(resolved: Resolved, template: dict[str, Any], passed: Iterable[str], place: str) -> Iterator[Finding]:
+def judge(resolved: Resolved, template: dict[str, Any], artifacts: Collection[str], place: str) -> Iterator[Finding]:
     """The parameters that each CloudFormation action of a resolved toolchain's pipelines gives to `template`.
 
-    `passed`: the names that the deploy notebook passes.
+    What an action does not name gets the template's default, whatever the stack has. `artifacts`: the files that the
+    build hands on; a template configuration among them names every parameter (`workshop.deployment.parameters`).
     """
     declared = template.get("Parameters", {})
-    needed = {name for name, rule in declared.items() if "Default" not in rule} | (set(passed) & set(declared))
     for name, action in deploys(resolved):
-        where = f"{place}/{name}/{action['Name']}"
+        where, configuration = f"{place}/{name}/{action['Name']}", action["Configuration"]
         try:
-            given = json.loads(action["Configuration"].get("ParameterOverrides", "{}"))
+            given = set(json.loads(configuration.get("ParameterOverrides", "{}")))
         except ValueError as error:
             yield Finding("pipeline", where, f"ParameterOverrides is no JSON: {error}")
             continue
-        for missing in sorted(needed - set(given) - set(LOCAL) - set(OPEN)):
-            yield Finding("pipeline", where, f"the notebook passes {missing}, and the pipeline forgets it")
-        for unknown in sorted(set(given) - set(declared)):
+        for unknown in sorted(given - set(declared)):
             yield Finding("pipeline", where, f"template.yml has no parameter {unknown}")
-        for stale in sorted(set(given) & set(OPEN)):
-            yield Finding("pipeline", where, f"{stale} is passed by now: take it out of judge/pipeline.py, OPEN")
+        file = configuration.get("TemplateConfiguration", "").partition("::")[2]
+        if file and file not in artifacts:
+            yield Finding("pipeline", where, f"buildspec.yml does not hand on {file}")
+        for missing in sorted(set(declared) - given) if file not in artifacts else ():
+            yield Finding("pipeline", where, f"the pipeline forgets {missing}")
 
 
 def deploys(resolved: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -69,15 +63,3 @@ def deploys(resolved: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
                 is_cloudformation = action["ActionTypeId"]["Provider"] == "CloudFormation"
                 if is_cloudformation and "TemplatePath" in action["Configuration"]:
                     yield name, action
-
-
-def passed_by(sources: Iterable[str], names: Iterable[str]) -> set[str]:
-    """Which of the template's parameters a notebook's cells name as keys of a dict, or as keyword arguments."""
-    found: set[object] = set()
-    for source in sources:
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Dict):
-                found |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
-            elif isinstance(node, ast.Call):
-                found |= {keyword.arg for keyword in node.keywords}
-    return {name for name in names if name in found}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workshop import ROOT
+from workshop.deployment import build, parameters
 
 # What no project's name can bound, and why it is still narrow.
 UNBOUNDED = {
@@ -41,7 +42,9 @@ def roles(template):
 def statements(template, role=None):
     """(role, statement) of every permissions policy, or of one role's."""
     return [(name, statement) for name, properties in roles(template).items() if role in (None, name)
-            for policy in properties.get("Policies", []) for statement in policy["PolicyDocument"]["Statement"]]
+            for policy in properties.get("Policies", []) for each in policy["PolicyDocument"]["Statement"]
+            # One of two, by a condition: both are judged.
+            for statement in (each["Fn::If"][1:] if "Fn::If" in each else [each])]
 
 
 def actions(template, role):
@@ -171,6 +174,17 @@ def test_the_pipeline_and_what_is_the_whole_accounts_are_made_on_request_only(to
     assert "RepositoryId" in needed
 
 
+def test_without_a_connection_the_source_is_a_repository_of_the_projects_own(toolchain):
+    ours = {name for name, each in toolchain["Resources"].items() if each.get("Condition") == "CodeCommitPipeline"}
+    assert ours == {"SourceRepository", "PushRule", "PushRole"}
+    (source,) = toolchain["Resources"]["DeliveryPipeline"]["Properties"]["Stages"][0]["Actions"]
+    _, connected, own = source["Configuration"]["Fn::If"]
+    assert own["RepositoryName"] == {"Fn::GetAtt": ["SourceRepository", "Name"]}
+    assert own["BranchName"] == connected["BranchName"] == {"Ref": "BranchName"}
+    pattern = toolchain["Resources"]["PushRule"]["Properties"]["EventPattern"]
+    assert pattern["detail"]["referenceName"] == [{"Ref": "BranchName"}]
+
+
 def test_the_pipeline_builds_what_it_deploys_in_the_cloudformation_role(toolchain):
     stages = {stage["Name"]: stage["Actions"]
               for stage in toolchain["Resources"]["DeliveryPipeline"]["Properties"]["Stages"]}
@@ -181,8 +195,11 @@ def test_the_pipeline_builds_what_it_deploys_in_the_cloudformation_role(toolchai
     assert change_set["RoleArn"] == {"Fn::GetAtt": ["CloudFormationRole", "Arn"]}
     assert [part["ActionMode"] for part in (change_set, execution)] == ["CHANGE_SET_REPLACE", "CHANGE_SET_EXECUTE"]
     assert change_set["StackName"] == execution["StackName"] == {"Fn::Sub": "${ProjectId}-app"}
-    overrides = json.loads(change_set["ParameterOverrides"]["Fn::Sub"])
-    assert overrides == {"ProjectId": "${ProjectId}", "AccessLogs": "${ApiLogsRole}"}
+    assert json.loads(change_set["ParameterOverrides"]["Fn::Sub"]) == {"ProjectId": "${ProjectId}"}
+    # Every other parameter comes from the file that the build writes of the deployed stack.
+    handed_on = build.read_buildspec()["artifacts"]["files"]
+    assert change_set["TemplateConfiguration"] == f"{built}::{parameters.CONFIGURATION.name}"
+    assert {"template-export.yml", parameters.CONFIGURATION.name} == set(handed_on)
 
 
 def test_the_accounts_role_for_api_logs_outlives_the_stack(toolchain):

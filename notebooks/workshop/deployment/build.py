@@ -32,25 +32,32 @@ def commands(phase: str, spec: dict | None = None) -> list[str]:
     return list((spec or read_buildspec())["phases"][phase]["commands"])
 
 
-def run_phase(phase: str, environment: dict[str, str], spec: dict | None = None) -> list[str]:
-    """Run one phase's commands from the repository's root and return the last lines of each one's output.
+def run_phase(
+    phase: str,
+    environment: dict[str, str],
+    spec: dict | None = None,
+    folder: Path = ROOT,
+    python: Path = Path(sys.executable),
+) -> list[str]:
+    """Run one phase's commands in `folder`, a checkout, and return the last line of each one's output.
 
     `environment`: everything the commands see: `Lab.environment()`, and what the buildspec expects (`ARTIFACT_BUCKET`,
-    `AWS_REGION`); this Python's own scripts come first on the PATH. All output goes to `.build/build.log`. Raises
-    BuildError at the first command that fails.
+    `AWS_REGION`); the scripts beside `python` come first on the PATH. All output goes to `.build/build.log`.
+    Raises BuildError at the first command that fails.
     """
-    spec = spec or read_buildspec()
-    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    spec = spec or read_buildspec(folder / "buildspec.yml")
+    path = os.pathsep.join([str(python.parent), environment.get("PATH", os.defpath)])
     variables = environment | spec.get("env", {}).get("variables", {}) | {"PATH": path}
-    LOG.parent.mkdir(parents=True, exist_ok=True)
+    file = folder / LOG.relative_to(ROOT)
+    file.parent.mkdir(parents=True, exist_ok=True)
     ends = []
     for command in commands(phase, spec):
         tail: deque[str] = deque(maxlen=25)
-        with LOG.open("w" if phase == PHASES[0] else "a") as log:
+        with file.open("w" if phase == PHASES[0] else "a") as log:
             log.write(f"\n[{phase}] {command}\n")
             process = subprocess.Popen(
                 ["bash", "-c", command],
-                cwd=ROOT,
+                cwd=folder,
                 env=variables,
                 text=True,
                 errors="replace",

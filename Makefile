@@ -5,8 +5,14 @@ PORT ?= 4566
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
 
-CHOICES = --target $(TARGET) --port $(PORT) $(if $(REGION),--region $(REGION)) \
-	$(if $(PROJECT_ID),--project-id $(PROJECT_ID))
+# The names on the command line. What is no variable of this file is a parameter of a stack (workshop/choices.py).
+VARIABLES = TARGET MODEL PRECISION REGION PROJECT_ID PORT PYTHON ARGS
+GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+quoted = '$(subst ','\'',$(1))'
+settings = $(foreach name,$(1),$(call quoted,$(name)=$($(name))))
+PARAMETERS = $(call settings,$(filter-out $(VARIABLES) AWS_%,$(GIVEN)))
+CHOICES = --target $(call quoted,$(TARGET)) --port $(call quoted,$(PORT)) \
+	$(if $(REGION),--region $(call quoted,$(REGION))) $(if $(PROJECT_ID),--project-id $(call quoted,$(PROJECT_ID)))
 VENV_PYTHON = $(CURDIR)/.venv/bin/python
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -18,19 +24,29 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy preflight scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
+.PHONY: help choices setup deploy preflight scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down \
+	clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
 	@echo 'Choices: TARGET=local|aws MODEL=practice|imagenet|<path or prefix> PRECISION=float32|int8 REGION= PROJECT_ID= PORT=4566 PYTHON='
+	@[ -z "$(PYTHON)" ] || { echo 'make deploy takes the parameters of both stacks, too; one that is not named stays as it is:'; \
+		PYTHONPATH=notebooks "$(PYTHON)" -m workshop.choices; }
 
-setup: ## make .venv and .venv-emulator, when missing or out of date
-	@if [ -z "$(PYTHON)" ]; then echo "set-up: Python 3.11 was not found: install it (apt-get install python3.11 python3.11-venv," \
-		"conda create -n lab python=3.11, or pyenv install 3.11), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+# Before anything is installed or started: is everything known, and possible, that is chosen?
+choices:
+	@python="$(PYTHON)"; if [ -z "$$python" ]; then echo "set-up: Python 3.11 was not found: install it (apt-get install" \
+		"python3.11 python3.11-venv, conda create -n lab python=3.11, or pyenv install 3.11), or name it:" \
+		"make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	PYTHONPATH=notebooks:lambda_src "$$python" -m workshop.choices --for "$(MAKECMDGOALS)" --given '$(GIVEN)' \
+		-- $(call settings,$(filter-out PYTHON ARGS AWS_%,$(sort $(VARIABLES) $(GIVEN))))
+
+setup: choices ## make .venv and .venv-emulator, when missing or out of date
 	@"$(PYTHON)" scripts/setup.py
 
 deploy: setup ## run the notebooks in order, leave the endpoint running, print its URL and one prediction
-	@$(RUN) workshop.headless.runner $(CHOICES) $(if $(MODEL),--model "$(MODEL)") $(if $(PRECISION),--precision "$(PRECISION)")
+	@$(RUN) workshop.headless.runner $(CHOICES) $(if $(MODEL),--model $(call quoted,$(MODEL))) \
+		$(if $(PRECISION),--precision $(call quoted,$(PRECISION))) $(PARAMETERS)
 
 preflight: setup ## before anything is made: what the account allows, what is in the way, what it costs
 	@$(RUN) workshop.deployment.preflight $(CHOICES)
@@ -79,7 +95,7 @@ down: ## stop the emulator; everything of the local target is in its memory, and
 	@if [ -x "$(VENV_PYTHON)" ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
-	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml .aws-sam .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml template-configuration.json .aws-sam .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 lock: setup ## resolve environment.yml and requirements-emulator.in into the locks

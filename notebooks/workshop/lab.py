@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,35 +14,14 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from workshop import ToldError
+from workshop.choices import check_project_id, check_region, check_target
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike
-PROJECT_ID = re.compile(r"[a-z][a-z0-9-]+")
-REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 
 
 class LabError(ToldError):
     """What is wrong, and what to do about it."""
-
-
-def check_project_id(project_id: str) -> str:
-    """Return `project_id`, or raise LabError unless it has 2 to 15 characters: a letter, then letters, digits, hyphens.
-
-    The rule is CodeStar's; bucket and role names of the lab start with it.
-    """
-    if not 2 <= len(project_id) <= 15 or not PROJECT_ID.fullmatch(project_id):
-        raise LabError(
-            f"project_id {project_id!r} is not valid: 2 to 15 characters, a lower-case letter first, then lower-case "
-            "letters, digits and hyphens"
-        )
-    return project_id
-
-
-def check_region(region: str) -> str:
-    """Return `region`, or raise LabError unless it looks like an AWS region."""
-    if not REGION.fullmatch(region):
-        raise LabError(f"region {region!r} is not valid: write it as in 'us-east-1' or 'eu-central-1'")
-    return region
 
 
 def check_loopback(endpoint: str) -> str:
@@ -67,12 +45,10 @@ def check_loopback(endpoint: str) -> str:
 
 
 class Lab:
-    """One project in one region of one target. Make it with `connect`."""
+    """One project in one region of one target. Make it with `connect`. Raises ChoiceError at one that is not valid."""
 
     def __init__(self, target: str, region: str, project_id: str) -> None:
-        if target not in ("local", "aws"):
-            raise LabError(f"target {target!r} is not valid: 'local' (the emulator) or 'aws' (your account)")
-        self.target = target
+        self.target = check_target(target)
         self.region = check_region(region)
         self.project_id = check_project_id(project_id)
         self.endpoint_url = (
@@ -194,6 +170,7 @@ class Lab:
         dropped = ("AWS_",) if is_local else ("AWS_ENDPOINT_URL",)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region, "SAM_CLI_TELEMETRY": "0"}
+        environment["PROJECT_ID"] = self.project_id  # as CodeBuild has it, for buildspec.yml
         if is_local:
             no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get("NO_PROXY")]))
             environment |= {
@@ -212,7 +189,10 @@ class Lab:
 
 
 def connect(target: str = "local", region: str = "us-east-1", project_id: str = "predictions") -> Lab:
-    """Check the three, ask STS who the caller is, and return the lab. Raises LabError saying what to do instead."""
+    """Check the three, ask STS who the caller is, and return the lab.
+
+    Raises ChoiceError or LabError saying what to do instead.
+    """
     lab = Lab(target, region, project_id)
     _ = lab.identity
     return lab

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from workshop.lab import Lab, LabError, check_loopback, check_project_id, check_region, connect
+from workshop.choices import ChoiceError, check_project_id, check_region
+from workshop.lab import Lab, LabError, check_loopback, connect
 
 
 @pytest.mark.parametrize("project_id", ["ab", "predictions", "a-1", "abcdefghijklmno"])
@@ -15,7 +16,7 @@ def test_a_project_id_of_codestars_rule_is_taken(project_id):
 
 @pytest.mark.parametrize("project_id", ["", "a", "Predictions", "1ab", "-ab", "a_b", "a b", "abcdefghijklmnop", "ab\n"])
 def test_any_other_project_id_is_refused(project_id):
-    with pytest.raises(LabError, match="2 to 15 characters"):
+    with pytest.raises(ChoiceError, match="2 to 15 characters"):
         check_project_id(project_id)
 
 
@@ -26,7 +27,7 @@ def test_a_region_is_taken(region):
 
 @pytest.mark.parametrize("region", ["", "us-east", "US-EAST-1", "us-east-1/x", "everywhere"])
 def test_what_is_no_region_is_refused(region):
-    with pytest.raises(LabError, match="us-east-1"):
+    with pytest.raises(ChoiceError, match="us-east-1"):
         check_region(region)
 
 
@@ -61,7 +62,7 @@ def test_the_local_target_refuses_everything_but_loopback(endpoint, monkeypatch)
 
 
 def test_an_unknown_target_is_refused():
-    with pytest.raises(LabError, match="'local'"):
+    with pytest.raises(ChoiceError, match="'local'"):
         connect(target="azure")
 
 

@@ -136,7 +136,8 @@ def test_no_room_on_the_disk_says_how_much_is_needed(tmp_path):
 
 def make(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": path or os.environ["PATH"]}
-    environment.pop("PYTHON", None)
+    for name in ("PYTHON", "MAKEFLAGS", "MAKEOVERRIDES"):  # of the make that runs the tests
+        environment.pop(name, None)
     program = shutil.which("make")
     assert program, "make is needed"
     return subprocess.run([program, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -1,29 +1,26 @@
 """What the notebooks 00, 03 and 04 do step by step, in one go: for tests and benchmarks with a stack of their own."""
 
 import json
-from urllib.parse import urlsplit
 
 from workshop import ROOT
-from workshop.deployment import build, iam, stacks
+from workshop.deployment import build, iam, parameters, stacks
 from workshop.lab import Lab
 from workshop.models import ModelFiles
 
 
-def deploy(lab: Lab, files: ModelFiles, **parameters: str) -> None:
+def deploy(lab: Lab, files: ModelFiles, **chosen: str) -> None:
     """Deploy both stacks on the local target, grant the function its store, and upload a model.
 
-    `parameters` are template.yml's, beside or instead of those that the local target needs. Raises StackError or
-    BuildError.
+    `chosen` are parameters of template.yml. Raises ChoiceError, StackError or BuildError.
     """
     cloudformation = lab.client("cloudformation")
-    project = {"ProjectId": lab.project_id}
-    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", project,
+    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", parameters.toolchain(lab, {}),
                   capabilities=("CAPABILITY_NAMED_IAM",))  # fmt: skip
     environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
     for phase in build.PHASES:
         build.run_phase(phase, environment)
-    defaults = {"AllowedPrivateHosts": urlsplit(lab.endpoint_url).netloc, "Emulator": "true"}
-    stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", project | defaults | parameters,
+    named = parameters.application(lab, files.name, "float32", chosen)
+    stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", named,
                   lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
     grant(lab)
     for file in files:

@@ -1,11 +1,13 @@
 """CloudFormation through change sets: what would change, then the change, then what happened."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
 from botocore.exceptions import ClientError, WaiterError
 
-from workshop import ToldError
+from workshop import ToldError, choices
 
 WAIT = {"Delay": 2, "MaxAttempts": 450}
 
@@ -24,15 +26,30 @@ def status(cloudformation, stack: str) -> str:
         raise
 
 
+def parameters(cloudformation, stack: str) -> dict[str, str]:
+    """The values of a stack's parameters by name; empty where there is no such stack, or none that was ever made."""
+    if status(cloudformation, stack) in ("", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"):
+        return {}
+    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+
+
+def declared(body: str) -> list[str]:
+    """The names of the parameters that a template (YAML or JSON) has."""
+    return list(yaml.load(body, yaml.BaseLoader).get("Parameters") or {})
+
+
 def create_change_set(
     cloudformation,
     stack: str,
     template: Path | str,
-    parameters: dict[str, object],
+    named: Mapping[str, object],
     role_arn: str | None = None,
     capabilities: tuple[str, ...] = (),
 ) -> dict | None:
     """Ask what `template` would change in `stack` and wait for the answer.
+
+    `named`: values of the template's parameters; those of an existing stack that are not named stay as they are.
 
     Returns the change set as `describe_change_set` has it, or None when nothing would change. A stack whose creation
     was rolled back is deleted first: CloudFormation cannot update it. Raises StackError when the template is refused.
@@ -48,7 +65,7 @@ def create_change_set(
         "ChangeSetName": f"lab-{time.time_ns()}",
         "ChangeSetType": "CREATE" if state in ("", "REVIEW_IN_PROGRESS") else "UPDATE",
         "TemplateBody": body,
-        "Parameters": [{"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()],
+        "Parameters": choices.parameter_list(named, declared(body), parameters(cloudformation, stack)),
         "Capabilities": list(capabilities),
     }
     if role_arn:
@@ -116,7 +133,10 @@ def last_operation(cloudformation, stack: str) -> list[dict]:
     return found[begins[-1] :] if begins else found
 
 
-def deploy(cloudformation, stack, template, parameters, role_arn=None, capabilities=()) -> list[dict]:
-    """Create or update `stack` in one step; returns the events, none when nothing changed."""
-    change_set = create_change_set(cloudformation, stack, template, parameters, role_arn, capabilities)
+def deploy(cloudformation, stack, template, named, role_arn=None, capabilities=()) -> list[dict]:
+    """Create or update `stack` in one step; returns the events, none when nothing changed.
+
+    `named`: as in `create_change_set`.
+    """
+    change_set = create_change_set(cloudformation, stack, template, named, role_arn, capabilities)
     return execute(cloudformation, change_set) if change_set else []

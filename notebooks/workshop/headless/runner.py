@@ -1,6 +1,6 @@
 """Run the notebooks in order under papermill: the headless deploy.
 
-    python -m workshop.headless.runner --target local --model practice
+    python -m workshop.headless.runner --target local --model practice MemorySize=3008
 
 The executed notebooks, an HTML page of each, `report.html` on the whole run and `summary.json` go to
 `runs/<UTC time>/`; `runs/latest` names the newest. 06, which measures, is run by `--scale`; 07, which deletes
@@ -28,11 +28,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from workshop import ROOT, emulator
+from workshop import ROOT, ToldError, emulator
 from workshop.client import predict_url, timed_sample
 from workshop.headless import report
+from workshop.headless.arguments import parameters_of, parse, with_the_deployed_model
 from workshop.headless.run import Result, Run
-from workshop.lab import Lab, LabError, check_project_id, check_region, connect
+from workshop.lab import Lab, connect
 
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / "runs"
@@ -266,38 +267,6 @@ def prepare_environment(target: str, port: int) -> None:
         os.environ["AWS_ENDPOINT_URL"] = emulator.Emulator(port).start()
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    about = "Run the notebooks in order: the deploy."
-    parser = argparse.ArgumentParser(prog="workshop.headless.runner", description=about)
-    parser.add_argument("--target", choices=["local", "aws"], help="the emulator (default) or your AWS account")
-    parser.add_argument("--region", help="AWS region")
-    parser.add_argument("--project-id", help="name that every resource starts with")
-    parser.add_argument("--model", help="practice, imagenet, or a path or prefix of your own model's files")
-    parser.add_argument("--precision", help="float32 (default), or int8 for a model that has it: practice does")
-    parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
-    parser.add_argument(
-        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="any other parameter"
-    )
-    parser.add_argument("--scale", action="store_true", help="run the notebook that measures what is deployed, alone")
-    parser.add_argument("--endpoint", action="store_true", help="run nothing: print the endpoint's URL alone")
-    return parser.parse_args(arguments)
-
-
-def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
-    """The parameters that the user named. A path of a model is made absolute: notebooks run in their own folder."""
-    parameters = {name: getattr(chosen, name) for name in ("target", "region", "project_id", "model", "precision")}
-    for name, value in chosen.parameter:
-        try:
-            parameters[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            parameters[name] = value
-    model = parameters.get("model")
-    if model and "/" in model and "://" not in model:
-        # A kernel runs in its notebook's folder; the user typed a path that is relative to the repository.
-        parameters["model"] = str((ROOT / Path(model).expanduser()).resolve())
-    return {name: value for name, value in parameters.items() if value is not None}
-
-
 def lab_of(parameters: dict[str, Any]) -> Lab:
     return connect(**{name: parameters[name] for name in ("target", "region", "project_id") if name in parameters})
 
@@ -320,13 +289,13 @@ def deploy(chosen: argparse.Namespace) -> int:
     """Check everything that can be checked first, run the notebooks, print the URL and one prediction."""
     paths, parameters = notebooks(scale=chosen.scale), parameters_of(chosen)
     share(parameters, paths)
-    check_region(parameters.get("region", "us-east-1"))
-    check_project_id(parameters.get("project_id", "predictions"))
     if parameters.get("target") == "aws":
         lab_of(parameters)
     with alone():
         prepare_environment(parameters.get("target", "local"), chosen.port)
         lab = lab_of(parameters)
+        if not chosen.scale:
+            parameters = with_the_deployed_model(parameters, lab)
         folder = new_folder()
         print(f"{lab!r}: running {len(paths)} notebooks into {folder.relative_to(ROOT)}/", flush=True)
         run = run_all(paths, parameters, folder)
@@ -352,7 +321,7 @@ def main(arguments: list[str] | None = None) -> int:
             print_endpoint(chosen)
             return 0
         return deploy(chosen)
-    except (RunError, LabError, emulator.EmulatorError) as error:
+    except (RunError, ToldError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workshop.choices import ChoiceError, check_model
 from workshop.models.download import disk_errors, download
 from workshop.models.files import (
     FETCHED,
@@ -86,19 +87,10 @@ def model_name(source: str | Path) -> str:
 
 def _place(source: str | Path) -> str:
     """The source in full, so that the same words always mean the same place."""
-    text = str(source)
-    if text in ("practice", "imagenet"):
-        return text
-    if re.match(r"(s3|https?)://[^/]", text):
-        return text.rstrip("/")
-    if "://" in text:
-        raise ModelError(f"model {text!r}: expected a folder, or a prefix that begins with s3://, https:// or http://.")
-    folder = Path(text).expanduser().resolve()
-    if not folder.is_dir():
-        raise SourceError(
-            f"model {text!r}: expected 'practice', 'imagenet', a prefix, or a folder; no folder {folder} here."
-        )
-    return str(folder)
+    try:
+        return check_model(str(source), Path.cwd())
+    except ChoiceError as error:
+        raise SourceError(str(error)) from None
 
 
 # Reading: one opener for each kind of place, each able to begin in the middle.

@@ -15,31 +15,41 @@ from typing import Any
 from botocore.exceptions import ClientError
 from PIL import Image, ImageEnhance, ImageOps
 
+from workshop import choices
 from workshop.lab import Lab, LabError
 from workshop.samples import sample_path
 
 ACTIVE = "RUNNING"
 
 
-def switch(lab: Lab, on: bool, concurrency: int = 100) -> dict[str, str]:
+def chosen(lab: Lab) -> dict[str, Any]:
+    """`on` and `concurrency` of bulk scoring as the stack has them now, to `switch` back to."""
+    values = _parameters(lab)
+    return {"on": values["BulkScoring"] == "true", "concurrency": int(values["BulkConcurrency"])}
+
+
+def _parameters(lab: Lab) -> dict[str, str]:
+    described = lab.client("cloudformation").describe_stacks(StackName=lab.app_stack)["Stacks"][0]
+    values = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+    if "BulkScoring" not in values:
+        raise LabError(f"stack {lab.app_stack!r} knows no bulk scoring: run notebook 04_build_and_deploy again")
+    return values
+
+
+def switch(lab: Lab, on: bool, concurrency: int | None = None) -> dict[str, str]:
     """Make the bucket, the function and the state machine of bulk scoring, or delete them; returns the stack's outputs.
 
-    The deployed template and every other parameter stay as they are. Switching off deletes the images and the results
-    in the bulk bucket, too.
+    The deployed template and every other parameter stay as they are, `concurrency` too unless it is given. Switching
+    off deletes the images and the results in the bulk bucket, too.
     """
     stack, cloudformation = lab.app_stack, lab.client("cloudformation")
-    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
-    names = [parameter["ParameterKey"] for parameter in described.get("Parameters", [])]
-    if "BulkScoring" not in names:
-        raise LabError(f"stack {stack!r} knows no bulk scoring: run notebook 04_build_and_deploy again")
+    names = _parameters(lab)
+    named: dict[str, object] = {"BulkScoring": str(on).lower()}
+    if concurrency is not None:
+        named["BulkConcurrency"] = concurrency
     if not on:
         empty(lab)
-    chosen = {"BulkScoring": str(on).lower(), "BulkConcurrency": str(concurrency)}
-    parameters = [
-        {"ParameterKey": name, "ParameterValue": chosen[name]} if name in chosen
-        else {"ParameterKey": name, "UsePreviousValue": True}
-        for name in names
-    ]
+    parameters = choices.parameter_list(named, names, names)
     request = {"StackName": stack, "UsePreviousTemplate": True, "Parameters": parameters,
                "Capabilities": ["CAPABILITY_AUTO_EXPAND"], "RoleARN": lab.role_arn(lab.cloudformation_role)}
     try:
@@ -59,15 +69,19 @@ def bucket(lab: Lab) -> str:
     return f"{lab.project_id}-{lab.region}-{lab.account}-bulk"
 
 
-def empty(lab: Lab) -> int:
-    """Delete every object of the bulk bucket; returns how many there were, 0 where there is no bucket."""
+def empty(lab: Lab, job: str = "") -> int:
+    """Delete every object of the bulk bucket, or those of one job, and return how many there were.
+
+    Where there is no bucket, that is 0.
+    """
     s3, name, count = lab.client("s3"), bucket(lab), 0
     try:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
-            keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
-            if keys:
-                s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
-                count += len(keys)
+        for prefix in (f"images/{job}/", f"results/{job}/") if job else ("",):
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix):
+                keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
+                if keys:
+                    s3.delete_objects(Bucket=name, Delete={"Objects": keys, "Quiet": True})
+                    count += len(keys)
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchBucket":
             raise

@@ -1,0 +1,70 @@
+"""Which values the stacks' parameters get: from the notebooks, and from the pipeline.
+
+    python -m workshop.deployment.parameters         writes template-configuration.json (buildspec.yml)
+
+The deployed stack is the one place that holds the application's parameters. The notebooks name what is chosen and keep
+the rest; the pipeline chooses nothing and keeps all. CodePipeline sets what its action does not name to the default
+(https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1789), so the build writes the values of the
+deployed stack into the file that the action reads.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+
+from workshop import ROOT, choices
+from workshop.deployment import stacks
+from workshop.lab import Lab
+
+CONFIGURATION = ROOT / "template-configuration.json"
+
+
+def toolchain(lab: Lab, chosen: Mapping[str, object]) -> dict[str, str]:
+    """The parameters of toolchain.yml to name: the project, and those that were chosen. Raises ChoiceError."""
+    return {"ProjectId": lab.project_id, **choices.of(choices.TOOLCHAIN, chosen)}
+
+
+def application(lab: Lab, model_name: str, precision: str, chosen: Mapping[str, object]) -> dict[str, str]:
+    """The parameters of template.yml to name: what the lab fills in, and those that were chosen. Raises ChoiceError.
+
+    On the local target pictures may always come from the emulator's own address, too.
+    """
+    named = {
+        "ProjectId": lab.project_id,
+        "ModelName": model_name,
+        "Precision": choices.check_precision(precision),
+        "Emulator": str(lab.target == "local").lower(),
+        **choices.of(choices.APPLICATION, chosen),
+    }
+    if lab.endpoint_url:
+        deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
+        hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")
+        own = urlsplit(lab.endpoint_url).netloc
+        named["AllowedPrivateHosts"] = ",".join([own, *(host for host in hosts if host not in ("", own))])
+    return named
+
+
+def configuration(cloudformation, project_id: str) -> dict[str, dict[str, str]]:
+    """The pipeline's template configuration: each parameter of template.yml as the deployed application has it.
+
+    A parameter that the stack does not have yet, and each where there is no stack, gets the template's default.
+    """
+    deployed = stacks.parameters(cloudformation, f"{project_id}-app") | {"ProjectId": project_id}
+    declared = choices.parameters(choices.APPLICATION)
+    return {"Parameters": {name: deployed.get(name, rule.default or "") for name, rule in declared.items()}}
+
+
+def write_configuration(file: Path = CONFIGURATION) -> None:
+    """Write the configuration of the project that the build's environment names (PROJECT_ID, AWS_REGION)."""
+    cloudformation = boto3.client("cloudformation", region_name=os.environ["AWS_REGION"])
+    content = configuration(cloudformation, os.environ["PROJECT_ID"])
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"{file.name}: {len(content['Parameters'])} parameters")
+
+
+if __name__ == "__main__":
+    write_configuration()

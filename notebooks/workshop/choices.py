@@ -101,7 +101,7 @@ def read_parameters(text: str) -> dict[str, dict[str, str | list[str]]]:
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
         if re.match(r"[^\s#]", line):
-            inside = line.rstrip() == "Parameters:"
+            inside = re.fullmatch(r"Parameters:\s*(#.*)?", line) is not None
         elif not inside or not line.strip():
             continue
         elif folded and line.startswith(" " * 6):
@@ -252,8 +252,8 @@ def check_model(model: str, base: Path = ROOT) -> str:
         place = str(folder)
     if not parameters(APPLICATION)["ModelName"].takes(place.rpartition("/")[2]):
         raise ChoiceError(
-            f"model {model!r}: expected a source whose last part is made of letters, digits, '.', '_' and '-'; it is the "
-            "model's name."
+            f"model {model!r}: expected a source whose last part is made of letters, digits, '.', '_' and '-': that is "
+            "the model's name."
         )
     return place
 

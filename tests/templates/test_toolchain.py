@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workshop import ROOT
+from workshop.deployment import build, parameters
 
 # What no project's name can bound, and why it is still narrow.
 UNBOUNDED = {
@@ -181,8 +182,11 @@ def test_the_pipeline_builds_what_it_deploys_in_the_cloudformation_role(toolchai
     assert change_set["RoleArn"] == {"Fn::GetAtt": ["CloudFormationRole", "Arn"]}
     assert [part["ActionMode"] for part in (change_set, execution)] == ["CHANGE_SET_REPLACE", "CHANGE_SET_EXECUTE"]
     assert change_set["StackName"] == execution["StackName"] == {"Fn::Sub": "${ProjectId}-app"}
-    overrides = json.loads(change_set["ParameterOverrides"]["Fn::Sub"])
-    assert overrides == {"ProjectId": "${ProjectId}", "AccessLogs": "${ApiLogsRole}"}
+    assert json.loads(change_set["ParameterOverrides"]["Fn::Sub"]) == {"ProjectId": "${ProjectId}"}
+    # Every other parameter comes from the file that the build writes of the deployed stack.
+    handed_on = build.read_buildspec()["artifacts"]["files"]
+    assert change_set["TemplateConfiguration"] == f"{built}::{parameters.CONFIGURATION.name}"
+    assert {"template-export.yml", parameters.CONFIGURATION.name} == set(handed_on)
 
 
 def test_the_accounts_role_for_api_logs_outlives_the_stack(toolchain):

@@ -151,13 +151,22 @@ def test_parameters_are_those_named_with_their_types():
     assert runner.parameters_of(runner.parse([])) == {}
 
 
+def test_parameters_of_the_stacks_go_to_the_notebooks_that_deploy_them():
+    parameters = runner.parameters_of(runner.parse(["MemorySize=3008", "ApiLogsRole=true", "AlarmEmail=a=b@c.d"]))
+    assert parameters == {"chosen": {"MemorySize": "3008", "ApiLogsRole": "true", "AlarmEmail": "a=b@c.d"}}
+    shares = runner.share(parameters, runner.notebooks())
+    assert [path.stem for path, share in shares.items() if share == parameters] == [
+        "00_start_here", "04_build_and_deploy",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
         ("imagenet", "imagenet"),
         ("s3://bucket/prefix", "s3://bucket/prefix"),
-        ("./mine/", str(ROOT / "mine")),
-        ("/data/mine", "/data/mine"),
+        ("./models/practice/", str(ROOT / "models" / "practice")),
+        (str(ROOT / "docs"), str(ROOT / "docs")),
     ],
 )
 def test_a_path_to_a_model_is_taken_from_the_repository(model, expected):
@@ -178,6 +187,9 @@ def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
         (["-p", "taget", "aws"], "no notebook has a parameter 'taget'"),
         (["--project-id", "Predictions"], "2 to 15 characters"),
         (["--region", "nowhere"], "is not valid"),
+        (["--target", "asw"], "'local' (the emulator) or 'aws'"),
+        (["--precision", "int4"], "expected one of float32, int8"),
+        (["AlarmEmial=x"], "did you mean AlarmEmail?"),
         (["--target", "aws"], "no AWS credentials were found"),
         (["--endpoint", "--port", "9"], "does not answer"),
     ],
@@ -198,6 +210,7 @@ def test_an_interruption_ends_the_kernel_too(tmp_path, folder):
         "runner.notebooks = lambda **chosen: [Path(sys.argv[1])]\n"
         "runner.prepare_environment = lambda *arguments: None\n"
         "runner.lab_of = lambda parameters: 'lab'\n"
+        "runner.with_the_deployed_model = lambda parameters, lab: parameters\n"
         "runner.RUNS = runner.ROOT / 'runs'\n"
         "runner.new_folder = lambda: Path(sys.argv[2])\n"
         "runner.alone = __import__('contextlib').nullcontext\n"

@@ -4,8 +4,8 @@
 
 The deployed stack is the one place that holds the application's parameters. The notebooks name what is chosen and keep
 the rest; the pipeline chooses nothing and keeps all. CodePipeline sets what its action does not name to the default
-(https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1789), so the build writes the values of the
-deployed stack into the file that the action reads.
+(https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1789), so the build writes the values of
+the deployed stack into the file that the action reads.
 """
 
 import json

@@ -51,8 +51,10 @@ def create_change_set(
 
     `named`: values of the template's parameters; those of an existing stack that are not named stay as they are.
 
-    Returns the change set as `describe_change_set` has it, or None when nothing would change. A stack whose creation
-    was rolled back is deleted first: CloudFormation cannot update it. Raises StackError when the template is refused.
+    Returns the change set as `describe_change_set` has it, or None when nothing would change. Where the value of a
+    parameter would change and no resource, it holds no changes, and `execute` makes an update of it: the emulator's
+    change sets leave out what a condition alone adds or removes. A stack whose creation was rolled back is deleted
+    first: CloudFormation cannot update it. Raises StackError when the template is refused.
     """
     body = Path(template).read_text()
     state = status(cloudformation, stack)
@@ -60,17 +62,20 @@ def create_change_set(
         cloudformation.delete_stack(StackName=stack)
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=WAIT)
         state = ""
+    previous = parameters(cloudformation, stack)
     request = {
         "StackName": stack,
-        "ChangeSetName": f"lab-{time.time_ns()}",
-        "ChangeSetType": "CREATE" if state in ("", "REVIEW_IN_PROGRESS") else "UPDATE",
         "TemplateBody": body,
-        "Parameters": choices.parameter_list(named, declared(body), parameters(cloudformation, stack)),
+        "Parameters": choices.parameter_list(named, declared(body), previous),
         "Capabilities": list(capabilities),
     }
     if role_arn:
         request["RoleARN"] = role_arn
-    change_set = cloudformation.create_change_set(**request)["Id"]
+    change_set = cloudformation.create_change_set(
+        **request,
+        ChangeSetName=f"lab-{time.time_ns()}",
+        ChangeSetType="CREATE" if state in ("", "REVIEW_IN_PROGRESS") else "UPDATE",
+    )["Id"]
     try:
         cloudformation.get_waiter("change_set_create_complete").wait(
             StackName=stack, ChangeSetName=change_set, WaiterConfig=WAIT
@@ -80,7 +85,8 @@ def create_change_set(
         reason = refused.get("StatusReason", "")
         cloudformation.delete_change_set(StackName=stack, ChangeSetName=change_set)
         if "didn't contain changes" in reason or "No updates" in reason:
-            return None
+            other = {name: str(value) for name, value in named.items() if str(value) != previous.get(name)}
+            return {"StackName": stack, "Changes": [], "Update": request, "Other": other} if other else None
         raise StackError(f"{stack}: the change set was refused: {reason or error}") from error
     return cloudformation.describe_change_set(StackName=stack, ChangeSetName=change_set)
 
@@ -88,11 +94,24 @@ def create_change_set(
 def execute(cloudformation, change_set: dict) -> list[dict]:
     """Carry out a change set, wait until it is done, and return its stack events, oldest first.
 
-    Raises StackError with the resource that failed and CloudFormation's reason.
+    Raises StackError with the resource that failed and CloudFormation's reason, or with the parameters that no resource
+    makes use of: CloudFormation does not keep their values.
     """
     stack, creates = change_set["StackName"], status(cloudformation, change_set["StackName"]) == "REVIEW_IN_PROGRESS"
     seen = {event["EventId"] for event in events(cloudformation, stack)}
-    cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set["ChangeSetId"])
+    if "Update" in change_set:
+        try:
+            cloudformation.update_stack(**change_set["Update"])
+        except ClientError as error:
+            if "No updates are to be performed" not in str(error):
+                raise
+            idle = ", ".join(f"{name}={value}" for name, value in change_set["Other"].items())
+            raise StackError(
+                f"{stack}: {idle} would change no resource as things are, and CloudFormation keeps no such value: give "
+                "it together with the parameter that switches on what it is for"
+            ) from None
+    else:
+        cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set["ChangeSetId"])
     waiter = cloudformation.get_waiter("stack_create_complete" if creates else "stack_update_complete")
     try:
         waiter.wait(StackName=stack, WaiterConfig=WAIT)

@@ -49,7 +49,7 @@ deploy: setup ## run the notebooks in order, leave the endpoint running, print i
 		$(if $(PRECISION),--precision $(call quoted,$(PRECISION))) $(PARAMETERS)
 
 preflight: setup ## before anything is made: what the account allows, what is in the way, what it costs
-	@$(RUN) workshop.deployment.preflight $(CHOICES)
+	@$(RUN) workshop.deployment.preflight $(CHOICES) $(PARAMETERS)
 
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale

@@ -308,13 +308,22 @@ def _(app, toolchain):
 
 @plant("a pipeline that forgets what has no default", "pipeline", "ProjectId")
 def _(app, toolchain):
-    change_set(toolchain)["ParameterOverrides"] = "{}"
+    del change_set(toolchain)["ParameterOverrides"], change_set(toolchain)["TemplateConfiguration"]
 
 
-@plant("a pipeline that forgets what the notebook passes", "pipeline", "the pipeline forgets it")
+@plant("a pipeline that forgets what the notebook may pass", "pipeline", "the pipeline forgets MemorySize")
 def _(app, toolchain):
-    change_set(toolchain)["ParameterOverrides"] = {"Fn::Sub": '{"ProjectId": "${ProjectId}"}'}
-    return ['parameters = {"ProjectId": project_id, "AccessLogs": "true"}']
+    del change_set(toolchain)["TemplateConfiguration"]
+
+
+@plant("a pipeline that takes its parameters from another file", "pipeline", "the pipeline forgets MemorySize")
+def _(app, toolchain):
+    change_set(toolchain)["TemplateConfiguration"] = "Package::template-export.yml"
+
+
+@plant("a build that keeps the parameters to itself", "pipeline", "does not hand on template-configuration.json")
+def _(app, toolchain):
+    return ["template-export.yml"]
 
 
 @plant("a pipeline that passes what the template does not know", "pipeline", "no parameter Memory")
@@ -334,8 +343,8 @@ def test_nothing_is_found_in_what_is_committed():
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name):
     app, toolchain, fault = deepcopy(APP), deepcopy(TOOLCHAIN), FAULTS[name]
-    deploying = fault.put(app, toolchain)
-    found = judge.judge(app, toolchain, deploying)
+    handed_on = fault.put(app, toolchain)
+    found = judge.judge(app, toolchain, handed_on)
     hits = [finding for finding in found if finding.check == fault.check and fault.message in str(finding)]
     assert hits, [str(finding) for finding in found]
 

@@ -146,7 +146,7 @@ def test_the_command_says_by_its_status_whether_to_begin(monkeypatch, capsys, em
     monkeypatch.setattr(preflight.emulator.Emulator, "start", lambda self: emulator_url)
     assert preflight.main(["--port", port, "--project-id", "preflight-test"]) == 0
     assert "the lab can begin" in capsys.readouterr().out
-    assert preflight.main(["--port", port, "--parameter", "ReservedConcurrency", "99999"]) == 1
+    assert preflight.main(["--port", port, "ReservedConcurrency=99999"]) == 1
     assert "1 to do first" in capsys.readouterr().out
     assert preflight.main(["--port", port, "--project-id", "X"]) == 1
     assert "project_id 'X' is not valid" in capsys.readouterr().err

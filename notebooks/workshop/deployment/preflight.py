@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import ROOT, ToldError, emulator
+from workshop import ROOT, ToldError, choices, emulator
 from workshop.deployment import cleanup, judge, probe
 from workshop.deployment.judge import machines, parameters, resolving
 from workshop.deployment.stacks import status
-from workshop.lab import Lab, LabError, connect
+from workshop.lab import Lab, connect
 from workshop.scale import cost, quotas
 
 FINE, DO, OPEN = "ok", "to do", "not asked"
@@ -318,14 +318,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
     parser.add_argument("--region")
     parser.add_argument("--project-id")
-    parser.add_argument("--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="of template.yml and toolchain.yml")
     chosen = parser.parse_args(arguments)
     where = {name: getattr(chosen, name) for name in ("target", "region", "project_id") if getattr(chosen, name)}
     try:
+        given = choices.given(chosen.parameters)
         if chosen.target != "aws":
             os.environ["AWS_ENDPOINT_URL"] = emulator.Emulator(chosen.port).start()
-        rows = check(connect(**where), **dict(chosen.parameter))
-    except (LabError, ToldError) as error:
+        rows = check(connect(**where), **given)
+    except ToldError as error:
         print(f"preflight: {error}", file=sys.stderr)
         return 1
     print(table(rows))

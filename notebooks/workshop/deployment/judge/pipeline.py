@@ -1,21 +1,16 @@
-"""The pipeline's deploy against what the deploy notebook does: the same parameters, one as good as the other."""
+"""The pipeline's deploy: whether it gives every parameter of the application, and may hand its artifacts on."""
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from workshop.deployment.parameters import CONFIGURATION
+
 from . import permissions
 from .finding import Finding
 from .resolving import Resolved
-
-# The notebook gives these to the local target alone.
-LOCAL = {"AllowedPrivateHosts": "the emulator's own host", "Emulator": "whether it is one"}
-# What the pipeline does not know yet. An entry that is no longer true is a finding, too.
-OPEN = {"ModelName": "the pipeline serves the default model", "Precision": "the pipeline serves float32"}
-
 
 # What CodePipeline's role is to have on the bucket of its artifacts, and on what lies in it:
 # https://docs.aws.amazon.com/codepipeline/latest/userguide/how-to-custom-role.html
@@ -38,26 +33,29 @@ def judge_role(resolved: Resolved, place: str) -> Iterator[Finding]:
                     yield Finding("pipeline", f"{place}/{role}", f"{name} takes {need.action} on {need.resource}")
 
 
-def judge(resolved: Resolved, template: dict[str, Any], passed: Iterable[str], place: str) -> Iterator[Finding]:
+def judge(resolved: Resolved, template: dict[str, Any], handed_on: Iterable[str], place: str) -> Iterator[Finding]:
     """The parameters that each CloudFormation action of a resolved toolchain's pipelines gives to `template`.
 
-    `passed`: the names that the deploy notebook passes.
+    CodePipeline sets what an action does not give to the default, so each must be given: by ParameterOverrides, or by
+    the configuration that the build writes of the deployed stack, which holds all of them. `handed_on`: the files that
+    the build hands on.
     """
     declared = template.get("Parameters", {})
-    needed = {name for name, rule in declared.items() if "Default" not in rule} | (set(passed) & set(declared))
     for name, action in deploys(resolved):
         where = f"{place}/{name}/{action['Name']}"
         try:
-            given = json.loads(action["Configuration"].get("ParameterOverrides", "{}"))
+            given = set(json.loads(action["Configuration"].get("ParameterOverrides", "{}")))
         except ValueError as error:
             yield Finding("pipeline", where, f"ParameterOverrides is no JSON: {error}")
             continue
-        for missing in sorted(needed - set(given) - set(LOCAL) - set(OPEN)):
-            yield Finding("pipeline", where, f"the notebook passes {missing}, and the pipeline forgets it")
-        for unknown in sorted(set(given) - set(declared)):
+        for unknown in sorted(given - set(declared)):
             yield Finding("pipeline", where, f"template.yml has no parameter {unknown}")
-        for stale in sorted(set(given) & set(OPEN)):
-            yield Finding("pipeline", where, f"{stale} is passed by now: take it out of judge/pipeline.py, OPEN")
+        file = action["Configuration"].get("TemplateConfiguration", "").partition("::")[2]
+        if file and file not in handed_on:
+            yield Finding("pipeline", where, f"the build does not hand on {file}")
+        if file != CONFIGURATION.name:
+            for missing in sorted(set(declared) - given):
+                yield Finding("pipeline", where, f"the pipeline forgets {missing}, which falls back to its default")
 
 
 def deploys(resolved: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -69,15 +67,3 @@ def deploys(resolved: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:
                 is_cloudformation = action["ActionTypeId"]["Provider"] == "CloudFormation"
                 if is_cloudformation and "TemplatePath" in action["Configuration"]:
                     yield name, action
-
-
-def passed_by(sources: Iterable[str], names: Iterable[str]) -> set[str]:
-    """Which of the template's parameters a notebook's cells name as keys of a dict, or as keyword arguments."""
-    found: set[object] = set()
-    for source in sources:
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Dict):
-                found |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
-            elif isinstance(node, ast.Call):
-                found |= {keyword.arg for keyword in node.keywords}
-    return {name for name in names if name in found}

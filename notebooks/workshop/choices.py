@@ -166,6 +166,15 @@ def checked(chosen: Mapping[str, object]) -> dict[str, str]:
     return texts
 
 
+def given(texts: Iterable[str]) -> dict[str, str]:
+    """The parameters out of texts like `MemorySize=3008`, checked. Raises ChoiceError."""
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise ChoiceError(f"{name!r}: expected NAME=VALUE, as in MemorySize=3008")
+    return checked({name: value for name, _, value in pairs})
+
+
 def of(template: str, chosen: Mapping[str, object]) -> dict[str, str]:
     """Those of the chosen parameters that `template` has; all are checked, whichever template has them."""
     return {name: text for name, text in checked(chosen).items() if name in parameters(template)}

@@ -13,7 +13,6 @@ from workshop.deployment import judge
 from workshop.deployment.judge import limits, permissions, reference, resolving, statements, upkeep
 
 APP, TOOLCHAIN = resolving.load(ROOT / "template.yml"), resolving.load(ROOT / "toolchain.yml")
-ARTIFACTS = resolving.load(ROOT / "buildspec.yml")["artifacts"]["files"]
 REGION_ACCOUNT = "${AWS::Region}:${AWS::AccountId}"
 
 
@@ -33,8 +32,8 @@ FAULTS: dict[str, SimpleNamespace] = {}
 def statement(toolchain, sid, role="CloudFormationRole"):
     """A statement of a role in toolchain.yml, to be changed in place."""
     policies = toolchain["Resources"][role]["Properties"]["Policies"]
-    every = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
-    (found,) = [each for each in every if each.get("Sid") == sid]  # one of two by a condition has none
+    (found,) = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]
+               if each.get("Sid") == sid]  # one of two by a condition has none
     return found
 
 
@@ -308,20 +307,24 @@ def _(app, toolchain):
     app["Metadata"] = {"Text": "x" * 1_000_000}
 
 
-@plant("a pipeline that forgets what has no default", "pipeline", "forgets ProjectId")
+@plant("a pipeline that forgets what has no default", "pipeline", "ProjectId")
 def _(app, toolchain):
-    change_set(toolchain)["ParameterOverrides"] = "{}"
+    del change_set(toolchain)["ParameterOverrides"], change_set(toolchain)["TemplateConfiguration"]
+
+
+@plant("a pipeline that forgets what the notebook may pass", "pipeline", "the pipeline forgets MemorySize")
+def _(app, toolchain):
     del change_set(toolchain)["TemplateConfiguration"]
 
 
-@plant("a pipeline that forgets what may be chosen", "pipeline", "forgets AccessLogs")
+@plant("a pipeline that takes its parameters from another file", "pipeline", "the pipeline forgets MemorySize")
 def _(app, toolchain):
-    del change_set(toolchain)["TemplateConfiguration"]
+    change_set(toolchain)["TemplateConfiguration"] = "Package::template-export.yml"
 
 
-@plant("a template configuration that the build does not hand on", "pipeline", "does not hand on other.json")
+@plant("a build that keeps the parameters to itself", "pipeline", "does not hand on template-configuration.json")
 def _(app, toolchain):
-    change_set(toolchain)["TemplateConfiguration"] = "Package::other.json"
+    return ["template-export.yml"]
 
 
 @plant("a pipeline that passes what the template does not know", "pipeline", "no parameter Memory")
@@ -341,8 +344,8 @@ def test_nothing_is_found_in_what_is_committed():
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name):
     app, toolchain, fault = deepcopy(APP), deepcopy(TOOLCHAIN), FAULTS[name]
-    fault.put(app, toolchain)
-    found = judge.judge(app, toolchain, ARTIFACTS)
+    handed_on = fault.put(app, toolchain)
+    found = judge.judge(app, toolchain, handed_on)
     hits = [finding for finding in found if finding.check == fault.check and fault.message in str(finding)]
     assert hits, [str(finding) for finding in found]
 

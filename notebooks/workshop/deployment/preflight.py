@@ -23,7 +23,7 @@ from workshop import ROOT, ToldError, choices, emulator
 from workshop.deployment import cleanup, judge, probe
 from workshop.deployment.judge import machines, parameters, resolving
 from workshop.deployment.stacks import status
-from workshop.lab import Lab, LabError, connect
+from workshop.lab import Lab, connect
 from workshop.scale import cost, quotas
 
 FINE, DO, OPEN = "ok", "to do", "not asked"
@@ -45,10 +45,10 @@ class Row:
     says: str
 
 
-def check(lab: Lab, **chosen: str) -> list[Row]:
+def check(lab: Lab, **choices: str) -> list[Row]:
     """Ask everything that the target can answer; a question that it cannot answer is a row, too.
 
-    `chosen`: parameters of template.yml and toolchain.yml that will be given. Raises LabError where not even the
+    `choices`: parameters of template.yml and toolchain.yml that will be given. Raises LabError where not even the
     caller is known.
     """
     who = lab.identity["Arn"]
@@ -65,14 +65,14 @@ def check(lab: Lab, **chosen: str) -> list[Row]:
         ("logs of the API", _api_logs),
     ]
     with ThreadPoolExecutor(4) as pool:
-        rows += [row for found in pool.map(lambda one: list(_asked(lab, chosen, *one)), questions) for row in found]
-    return [*rows, *_costs(chosen)]
+        rows += [row for found in pool.map(lambda one: list(_asked(lab, choices, *one)), questions) for row in found]
+    return [*rows, *_costs(choices)]
 
 
-def _asked(lab: Lab, chosen: dict[str, str], question: str, ask: Callable[..., Iterator[Row]]) -> Iterator[Row]:
+def _asked(lab: Lab, choices: dict[str, str], question: str, ask: Callable[..., Iterator[Row]]) -> Iterator[Row]:
     """The rows of one question. Where the target does not know it, or does not let it be asked, that is the row."""
     try:
-        yield from ask(lab, chosen)
+        yield from ask(lab, choices)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         action = error.operation_name
@@ -102,15 +102,15 @@ def principal(lab: Lab, who: str) -> str:
     return lab.client("iam").get_role(RoleName=session[3])["Role"]["Arn"] if session else who
 
 
-def _permissions(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _permissions(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     question = "permissions"
     who = lab.identity["Arn"]
     if who.endswith(":root"):
         yield Row(question, OPEN, "the root user may do everything, and IAM does not simulate it")
         return
     world = resolving.World(partition=lab.partition, region=lab.region, account=lab.account)
-    known = _known("toolchain.yml") & chosen.keys()
-    needs = judge.caller_needs(lab.project_id, world, **{name: chosen[name] for name in known})
+    known = _known("toolchain.yml") & choices.keys()
+    needs = judge.caller_needs(lab.project_id, world, **{name: choices[name] for name in known})
     denied = denials(lab, principal(lab, who), needs)
     if not denied:
         yield Row(question, FINE, f"{len(needs)} pairs of action and resource, simulated one by one")
@@ -159,10 +159,10 @@ def denials(lab: Lab, arn: str, needs: list[judge.Need]) -> list[judge.Need]:
 # --- Quotas and names -----------------------------------------------------------------------------------------------
 
 
-def _concurrency(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _concurrency(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     found = quotas.account(lab)
     total, free = found.concurrency, found.unreserved
-    wanted = int(chosen.get("ReservedConcurrency", -1))
+    wanted = int(choices.get("ReservedConcurrency", -1))
     if wanted > 0 and not found.can_reserve(wanted):
         most = max(0, free - quotas.UNRESERVED)
         advice = f"reserve at most {most}" if most else "leave ReservedConcurrency at -1, or ask AWS for a higher quota"
@@ -173,11 +173,11 @@ def _concurrency(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
         yield Row("concurrency", FINE, words)
     else:
         yield Row("concurrency", FINE, f"{total} executions at once, {free} of them unreserved")
-    if total < 1000 and int(chosen.get("MemorySize", 0)) > 3008:
+    if total < 1000 and int(choices.get("MemorySize", 0)) > 3008:
         yield Row("memory", DO, "an account with this little concurrency is often limited to 3,008 MB: choose that")
 
 
-def _buckets(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _buckets(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     count = len(lab.client("s3").list_buckets()["Buckets"])
     service, code = BUCKET_QUOTA
     quota = int(lab.client("service-quotas").get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]["Value"])
@@ -186,7 +186,7 @@ def _buckets(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
     yield Row("room for buckets", FINE if enough else DO, says)
 
 
-def _roles(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _roles(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     summary = lab.client("iam").get_account_summary()["SummaryMap"]
     count, quota = summary["Roles"], summary["RolesQuota"]
     enough = count + ROLES <= quota
@@ -194,7 +194,7 @@ def _roles(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
     yield Row("room for roles", FINE if enough else DO, says)
 
 
-def _names(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _names(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     s3, taken, mine = lab.client("s3"), [], []
     for bucket in (*cleanup.application_buckets(lab), lab.artifact_bucket):
         try:
@@ -211,7 +211,7 @@ def _names(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
         yield Row("bucket names", FINE, f"{len(mine)} of {BUCKETS} are there and yours, the others are free")
 
 
-def _leftovers(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _leftovers(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     cloudformation = lab.client("cloudformation")
     states = {stack: status(cloudformation, stack) for stack in (lab.toolchain_stack, lab.app_stack)}
     there = {stack: state for stack, state in states.items() if state and state != "DELETE_COMPLETE"}
@@ -239,7 +239,7 @@ def _known(template: str) -> set[str]:
     return set(resolving.load(ROOT / template).get("Parameters", {}))
 
 
-def _templates(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _templates(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     cloudformation = lab.client("cloudformation")
     for name in (judge.APP, judge.TOOLCHAIN):
         try:
@@ -252,7 +252,7 @@ def _templates(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
     yield Row("templates", FINE, f"{judge.APP} and {judge.TOOLCHAIN} are valid to CloudFormation")
 
 
-def _machine(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
+def _machine(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     template = resolving.load(ROOT / judge.APP)
     chosen = next(parameters.cases(template)) | {"BulkScoring": "true"}
     stack = resolving.resolve(resolving.expand(template, chosen), chosen, resolving.World(lab.app_stack))
@@ -266,10 +266,10 @@ def _machine(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
         yield Row("state machine", DO if problems else FINE, says)
 
 
-def _api_logs(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
-    if chosen.get("AccessLogs") != "true":
+def _api_logs(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
+    if choices.get("AccessLogs") != "true":
         yield Row("logs of the API", FINE, "off; AccessLogs=true asks for them")
-    elif lab.client("apigateway").get_account().get("cloudwatchRoleArn") or chosen.get("ApiLogsRole") == "true":
+    elif lab.client("apigateway").get_account().get("cloudwatchRoleArn") or choices.get("ApiLogsRole") == "true":
         yield Row("logs of the API", FINE, "API Gateway has a role to write them")
     else:
         yield Row("logs of the API", DO, "API Gateway has no role to write them: add ApiLogsRole=true")
@@ -278,12 +278,12 @@ def _api_logs(lab: Lab, chosen: dict[str, str]) -> Iterator[Row]:
 # --- Costs ----------------------------------------------------------------------------------------------------------
 
 
-def _costs(chosen: dict[str, str]) -> Iterator[Row]:
+def _costs(choices: dict[str, str]) -> Iterator[Row]:
     template = resolving.load(ROOT / judge.APP)
     kinds = [one["Type"] for one in template["Resources"].values()]
     idle = cost.idle(kinds.count("AWS::CloudWatch::Alarm"), kinds.count("AWS::CloudWatch::Dashboard"))
     per_day = cost.total(idle) / cost.HOURS_PER_MONTH * 24
-    memory = chosen.get("MemorySize", template["Parameters"]["MemorySize"]["Default"])
+    memory = choices.get("MemorySize", template["Parameters"]["MemorySize"]["Default"])
     work = cost.Workload(requests=1000, memory_mb=int(memory))
     per_thousand = cost.total(cost.serverless(work))
     table = cost.table()
@@ -318,15 +318,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
     parser.add_argument("--region")
     parser.add_argument("--project-id")
-    parser.add_argument("stack_parameters", nargs="*", metavar="NAME=VALUE", help="of template.yml and toolchain.yml")
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="of template.yml and toolchain.yml")
     chosen = parser.parse_args(arguments)
     where = {name: getattr(chosen, name) for name in ("target", "region", "project_id") if getattr(chosen, name)}
     try:
+        given = choices.given(chosen.parameters)
         if chosen.target != "aws":
             os.environ["AWS_ENDPOINT_URL"] = emulator.Emulator(chosen.port).start()
-        given = dict(each.partition("=")[::2] for each in chosen.stack_parameters)
-        rows = check(connect(**where), **choices.checked(given))
-    except (LabError, ToldError) as error:
+        rows = check(connect(**where), **given)
+    except ToldError as error:
         print(f"preflight: {error}", file=sys.stderr)
         return 1
     print(table(rows))

@@ -34,11 +34,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "stack_parameters", nargs="*", metavar="NAME=VALUE",
         help="parameters of template.yml and toolchain.yml (python -m workshop.choices lists them)",
     )  # fmt: skip
-    chosen = parser.parse_args(arguments)
-    for given in chosen.stack_parameters:
-        if "=" not in given:
-            parser.error(f"{given!r}: expected NAME=VALUE")
-    return chosen
+    return parser.parse_args(arguments)
 
 
 def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -46,9 +42,9 @@ def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
 
     A path of a model is made absolute: it is relative to the repository, and notebooks run in their own folder.
     """
-    given = {variable: getattr(chosen, name) or "" for name, variable in OPTIONS.items()}
-    stack_parameters = dict(each.split("=", 1) for each in chosen.stack_parameters)
-    used = choices.check(given | stack_parameters)
+    options = {variable: getattr(chosen, name) or "" for name, variable in OPTIONS.items()}
+    stack_parameters = choices.given(chosen.stack_parameters)
+    used = choices.check(options | stack_parameters)
     parameters: dict[str, Any] = {name: used[variable] for name, variable in OPTIONS.items() if variable in used}
     for name, value in chosen.parameter:
         try:
@@ -56,7 +52,7 @@ def parameters_of(chosen: argparse.Namespace) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             parameters[name] = value
     if stack_parameters:
-        parameters["chosen"] = {name: used[name] for name in stack_parameters}
+        parameters["chosen"] = stack_parameters
     return parameters
 
 

@@ -9,7 +9,7 @@ authorization reference come from packages of the lock; nothing is asked over th
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ BUILD = "buildspec.yml"
 
 
 def judge_files(root: Path = ROOT) -> list[Finding]:
-    """Judge the two templates of a checkout, and the code that deploys them."""
+    """Judge the two templates of a checkout, and the build and the code that deploy them."""
     found = [each for name in (APP, TOOLCHAIN) for each in limits.judge_text((root / name).read_text(), name)]
     texts = sources(root)
     found += judge(load(root / APP), load(root / TOOLCHAIN), load(root / BUILD)["artifacts"]["files"])
@@ -37,18 +37,19 @@ def judge_files(root: Path = ROOT) -> list[Finding]:
     return sorted({*found, *upkeep.partitions(written)})
 
 
-def judge(app: dict[str, Any], toolchain: dict[str, Any], artifacts: Collection[str] = ()) -> list[Finding]:
+def judge(app: dict[str, Any], toolchain: dict[str, Any], handed_on: Iterable[str] | None = None) -> list[Finding]:
     """Judge two parsed templates, in every combination of their conditions.
 
-    `artifacts`: the names of the files that the build hands on to the pipeline's deploy.
+    `handed_on`: the files that the build hands on to the pipeline's deploy; those of this repository, when not given.
     """
     expanded = {APP: expand(app, next(cases(app))), TOOLCHAIN: expand(toolchain, {})}
     found: list[Finding] = []
     for place, template in expanded.items():
         found += [*limits.judge_template(template, place), *limits.untyped_numbers(template, place)]
+    files = load(ROOT / BUILD)["artifacts"]["files"] if handed_on is None else list(handed_on)
     tools = [resolve(expanded[TOOLCHAIN], each, World("predictions-toolchain")) for each in cases(toolchain)]
     for tool in tools:
-        found += [*pipeline.judge(tool, app, artifacts, TOOLCHAIN), *pipeline.judge_role(tool, TOOLCHAIN)]
+        found += [*pipeline.judge(tool, app, files, TOOLCHAIN), *pipeline.judge_role(tool, TOOLCHAIN)]
     for tool in _once(tools):
         found += [*_judge_resources(tool, TOOLCHAIN)]
     beside: dict[str, Resolved] = {}  # the toolchain of each project's name

@@ -1,10 +1,12 @@
-"""The pipeline's deploy against what the deploy notebook does: the same parameters, one as good as the other."""
+"""The pipeline's deploy: whether it gives every parameter of the application, and may hand its artifacts on."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from workshop.deployment.parameters import CONFIGURATION
 
 from . import permissions
 from .finding import Finding
@@ -31,27 +33,29 @@ def judge_role(resolved: Resolved, place: str) -> Iterator[Finding]:
                     yield Finding("pipeline", f"{place}/{role}", f"{name} takes {need.action} on {need.resource}")
 
 
-def judge(resolved: Resolved, template: dict[str, Any], artifacts: Collection[str], place: str) -> Iterator[Finding]:
+def judge(resolved: Resolved, template: dict[str, Any], handed_on: Iterable[str], place: str) -> Iterator[Finding]:
     """The parameters that each CloudFormation action of a resolved toolchain's pipelines gives to `template`.
 
-    What an action does not name gets the template's default, whatever the stack has. `artifacts`: the files that the
-    build hands on; a template configuration among them names every parameter (`workshop.deployment.parameters`).
+    CodePipeline sets what an action does not give to the default, so each must be given: by ParameterOverrides, or by
+    the configuration that the build writes of the deployed stack, which holds all of them. `handed_on`: the files that
+    the build hands on.
     """
     declared = template.get("Parameters", {})
     for name, action in deploys(resolved):
-        where, configuration = f"{place}/{name}/{action['Name']}", action["Configuration"]
+        where = f"{place}/{name}/{action['Name']}"
         try:
-            given = set(json.loads(configuration.get("ParameterOverrides", "{}")))
+            given = set(json.loads(action["Configuration"].get("ParameterOverrides", "{}")))
         except ValueError as error:
             yield Finding("pipeline", where, f"ParameterOverrides is no JSON: {error}")
             continue
         for unknown in sorted(given - set(declared)):
             yield Finding("pipeline", where, f"template.yml has no parameter {unknown}")
-        file = configuration.get("TemplateConfiguration", "").partition("::")[2]
-        if file and file not in artifacts:
-            yield Finding("pipeline", where, f"buildspec.yml does not hand on {file}")
-        for missing in sorted(set(declared) - given) if file not in artifacts else ():
-            yield Finding("pipeline", where, f"the pipeline forgets {missing}")
+        file = action["Configuration"].get("TemplateConfiguration", "").partition("::")[2]
+        if file and file not in handed_on:
+            yield Finding("pipeline", where, f"the build does not hand on {file}")
+        if file != CONFIGURATION.name:
+            for missing in sorted(set(declared) - given):
+                yield Finding("pipeline", where, f"the pipeline forgets {missing}, which falls back to its default")
 
 
 def deploys(resolved: Resolved) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 from PIL import AvifImagePlugin, Image  # noqa: F401  importing a plugin registers it
 
-from .picture import Cap, Picture, opened
+from .errors import PredictionError
+from .exif import ORIENTATION
+from .picture import Cap, Picture, continued, opened
 
 _CONTAINERS = {b"meta": 12, b"iprp": 8, b"ipco": 8}  # and where in them the boxes begin
 _PQ, _HLG = 16, 18  # of ITU-T H.273, transfer characteristics
@@ -17,11 +19,28 @@ _HIGH_RANGE = (
 
 def read(data: bytes, cap: Cap) -> Picture:
     """Decode an AVIF, its own rotation and mirroring applied. Raises anything."""
-    image = opened("AVIF", _one_association(data), cap)
-    turned = image.getexif().get(0x0112, 1) if "exif" in image.info else 1  # as irot and imir say, whatever EXIF says
-    image.load()
+    data = _one_association(data)
+    came = None
+    try:
+        image = _decoded(data, cap)
+    except (MemoryError, PredictionError):
+        raise
+    except Exception:
+        # Of what is missing nothing is known; rarely is it more than there is.
+        image, came = continued(lambda end: _decoded(data + end, cap), (max(len(data), 1024),))
+    turned = image.info.get("turned", 1)
     notes = (_HIGH_RANGE,) if _transfer(data) in (_PQ, _HLG) else ()
-    return Picture(image, turned if 1 <= turned <= 8 else 1, notes=notes)
+    if turned not in range(2, 9):
+        turned = 1
+    return Picture(image, turned, came, None if came is None else (came, image.height), notes)
+
+
+def _decoded(data: bytes, cap: Cap) -> Image.Image:
+    image = opened("AVIF", data, cap)
+    if "exif" in image.info:
+        image.info["turned"] = image.getexif().get(ORIENTATION, 1)  # as irot and imir say, whatever EXIF says
+    image.load()
+    return image
 
 
 def _boxes(data: bytes, place: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -65,33 +84,49 @@ def _transfer(data: bytes) -> int | None:
 def _one_association(data: bytes) -> bytes:
     """The file with one `ipma` box for several of the same kind: the standard allows one, and some encoders write two.
 
-    As many bytes as the headers took that are gone become a `free` box, so that nothing moves.
+    As many bytes as the headers took that are gone become a `free` box behind the properties, so that nothing moves.
     """
     around = _box(data, b"meta", b"iprp")
     if around is None:
         return data
     boxes = [(name, data[start:end]) for name, start, end in _boxes(data, around[0] + 8, around[1])]
     several = [box for name, box in boxes if name == b"ipma"]
-    if len(several) < 2 or sum(len(box) for _, box in boxes) != around[1] - around[0] - 8:
+    if len(several) < 2 or [name for name, _ in boxes] != [b"ipco"] + [b"ipma"] * len(several):
         return data
     if len({box[8:12] for box in several}) > 1:  # of several versions there may be one each
         return data
-    entries = {}
+    entries: dict[int, tuple[int, bytes]] = {}
     for box in several:
         for item, content in _entries(box):
             count, associations = entries.get(item, (0, b""))
             entries[item] = count + content[0], associations + content[1:]
+    entries = _sized(entries, boxes[0][1], several[0][11] & 1)
     wide = several[0][8]  # the version: numbers of items have 16 or 32 bits
     body = b"".join(
         struct.pack(">IB" if wide else ">HB", item, count) + associations
         for item, (count, associations) in sorted(entries.items())
     )
     merged = struct.pack(">I4s", 16 + len(body), b"ipma") + several[0][8:12] + struct.pack(">I", len(entries)) + body
-    others = b"".join(box for name, box in boxes if name != b"ipma")
-    left = around[1] - around[0] - 8 - len(others) - len(merged)
-    return b"".join(
-        (data[: around[0] + 8], others, merged, struct.pack(">I4s", left, b"free"), bytes(left - 8), data[around[1] :])
-    )
+    free = sum(map(len, several)) - len(merged)
+    properties = boxes[0][1][8:] + struct.pack(">I4s", free, b"free") + bytes(free - 8)
+    properties = struct.pack(">I4s", 8 + len(properties), b"ipco") + properties
+    return b"".join((data[: around[0] + 8], properties, merged, data[around[1] :]))
+
+
+def _sized(entries: dict[int, tuple[int, bytes]], properties: bytes, pairs: int) -> dict[int, tuple[int, bytes]]:
+    """The associations with a size for each item: the same encoders leave out that of the alpha."""
+    names = [name for name, _, _ in _boxes(properties, 8, len(properties))]
+    if b"ispe" not in names:
+        return entries
+    own, step = names.index(b"ispe") + 1, 2 if pairs else 1
+    sized = {}
+    for item, (count, associations) in entries.items():
+        numbers = [associations[place + step - 1] & (0xFF if pairs else 0x7F) for place in range(0, len(associations), step)]
+        if any(0 < number <= len(names) and names[number - 1] == b"ispe" for number in numbers):
+            sized[item] = count, associations
+        else:
+            sized[item] = count + 1, own.to_bytes(step, "big") + associations
+    return sized
 
 
 def _entries(box: bytes) -> Iterator[tuple[int, bytes]]:

@@ -86,7 +86,7 @@ def _header(data: bytes) -> _Header:
 
 
 def _not_decoded(length: int, bits: int, compression: int) -> str:
-    if compression == _RLE8 and bits == 8 or compression == _RLE4 and bits == 4:
+    if (compression == _RLE8 and bits == 8) or (compression == _RLE4 and bits == 4):
         return ""
     if compression == _OS2_RLE24 and length == 64 and bits == 24:
         return ""
@@ -114,7 +114,7 @@ def _image(rows: bytes, stride: int, header: _Header) -> Image.Image:
         return raw("RGB", "BGR")
     *colours, alpha = header.fields
     known = _BANDS.get(tuple(colours)) if header.bits == 32 else None
-    if known and (not alpha or "X" in known and alpha == 0xFF << 8 * known.index("X")):
+    if known and (not alpha or ("X" in known and alpha == 0xFF << 8 * known.index("X"))):
         image = raw("RGBA", known.replace("X", "A")) if alpha else raw("RGB", known)
     elif (header.bits, *header.fields) == (16, 0x7C00, 0x3E0, 0x1F, 0):
         image = raw("RGB", "BGR;15")

@@ -21,7 +21,7 @@ class _Frame(NamedTuple):
 
 
 def read(data: bytes, cap: Cap) -> Picture:
-    """Decode a GIF's first frame. Nothing is around it where it is smaller than the screen. Raises Broken or anything."""
+    """Decode a GIF's first frame; nothing is around one that is smaller than the screen. Raises Broken or anything."""
     frame = _first_frame(data)
     left, top, width, height = frame.box
     screen = max(frame.screen[0], left + width), max(frame.screen[1], top + height)
@@ -90,7 +90,7 @@ def _order(height: int, interlaced: bool) -> list[int]:
 
 
 def _filled(image: Image.Image, decoded: int) -> tuple[Image.Image, int]:
-    """An interlaced frame whose missing rows are as the ones above them that came, and how many rows now say something."""
+    """An interlaced frame whose missing rows are as those above them that came, and how many rows now say something."""
     came = sorted(_order(image.height, True)[:decoded])
     for row, following in zip(came, [*came[1:], min(image.height, came[-1] + 8 if came else 0)], strict=True):
         strip = image.crop((0, row, image.width, row + 1))

@@ -17,6 +17,7 @@ from .picture import WHITE, Picture, Unsupported
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 8192 * 6144  # 50.3 million: the largest sensors that phones save at full size (8160 x 6120)
 INPUT_SIZE = 224
+ENOUGH = 2 * INPUT_SIZE  # pixels of a side that the network's input is made of without loss
 _READERS = {"PNG": png.read, "WEBP": webp.read, "AVIF": avif.read, "HEIC": heic.read, "GIF": gif.read, "BMP": bmp.read,
             "TIFF": tiff.read}  # fmt: skip
 _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -169,10 +170,10 @@ def _without_nan(image: Image.Image) -> Image.Image:
 
 
 def network_input(data: bytes) -> memoryview:
-    """An image file as the network's input, as the endpoint makes it: `decode`, at least twice `prepare`'s size, and
+    """An image file as the network's input, as the endpoint makes it: `decode`, at least `ENOUGH` pixels a side, and
     `prepare`. Returns uint8 (1, 3, 224, 224); raises what `decode` does.
     """
-    return prepare(decode(data, enough=2 * INPUT_SIZE))
+    return prepare(decode(data, enough=ENOUGH))
 
 
 def prepare(picture: Image.Image) -> memoryview:

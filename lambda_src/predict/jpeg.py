@@ -4,6 +4,7 @@ libjpeg decides by the frame, its tables, JFIF's and Adobe's marks. Pillow reads
 where one of them is malformed, so it is not shown them.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from PIL import ImageChops, JpegImagePlugin  # noqa: F401  importing a plugin registers it
@@ -42,21 +43,28 @@ def read(data: bytes, cap: Cap, enough: int | None) -> Picture:
     return Picture(image, head.orientation)
 
 
-def _head(data: bytes) -> _Head:
-    kept, place, turned, frame = [data[:2]], 2, None, b""
+def _segments(data: bytes, place: int) -> Iterator[tuple[int, int, int]]:
+    """The mark of each segment from `place` on, its start, and its end as it says; between them may be anything."""
     while True:
         place = data.find(b"\xff", place)
         while place >= 0 and data[place + 1 : place + 2] == b"\xff":
             place += 1
-        if place < 0 or place + 4 > len(data):
-            raise Broken("it ends before its first scan")
+        if place < 0 or place + 2 > len(data):
+            return
         marker = data[place + 1]
-        if marker == _SOS:
-            return _Head(b"".join(kept), place, turned or 1, frame)
-        if marker in (0x00, 0x01, _SOI, _EOI) or 0xD0 <= marker <= 0xD7:  # alone, without a segment
+        if marker in (0x00, 0x01, _SOI, _EOI) or 0xD0 <= marker <= 0xD7:  # alone, without a segment, or no mark at all
             place += 2
             continue
         end = place + 2 + max(2, int.from_bytes(data[place + 2 : place + 4], "big"))
+        yield marker, place, end
+        place = end
+
+
+def _head(data: bytes) -> _Head:
+    kept, turned, frame = [data[:2]], None, b""
+    for marker, place, end in _segments(data, 2):
+        if marker == _SOS:
+            return _Head(b"".join(kept), place, turned or 1, frame)
         content = data[place + 4 : end]
         if marker == 0xE1 and content.startswith(b"Exif\0") and turned is None:
             turned = orientation(content[6:])
@@ -65,7 +73,7 @@ def _head(data: bytes) -> _Head:
             _check_frame(marker, frame)
         if _is_needed(marker, content):
             kept.append(data[place:end])
-        place = end
+    raise Broken("it ends before its first scan")
 
 
 def _is_needed(marker: int, content: bytes) -> bool:
@@ -100,11 +108,12 @@ def _salvaged(stream: bytes, head: _Head, cap: Cap, enough: int | None) -> Pictu
     goes on decoding. Where both pictures are alike the file itself was decoded.
     """
     stream = stream.rstrip(b"\0")  # of a transfer that made the file at its full length first
-    image, other = (_decoded(stream + end, cap, enough) for end in (_END, noise(4096) + _END))
-    differing = ImageChops.difference(image, other).getbbox(alpha_only=False)
-    scans = _scans(stream, head.frame[5])
+    scans = _scans(stream, len(head.kept), head.frame[5])
     if not scans.begun:
         raise Broken("not every colour has come")
+    stream = stream[: scans.end]
+    image, other = (_decoded(stream + end, cap, enough) for end in (_END, noise(4096) + _END))
+    differing = ImageChops.difference(image, other).getbbox(alpha_only=False)
     if differing is None and scans.complete:
         return Picture(image, head.orientation)
     if scans.refining or differing is None:  # every row has come, if not as fine as it was
@@ -125,25 +134,25 @@ class _Scans(NamedTuple):
     begun: bool  # one scan of every component at least
     refining: bool  # the last scan adds to rows that an earlier one had made
     complete: bool  # scans for every coefficient of every component to its last bit
+    end: int  # of the last segment that came as a whole and what follows it
 
 
-def _scans(stream: bytes, components: int) -> _Scans:
+def _scans(stream: bytes, start: int, components: int) -> _Scans:
     """What the headers of the scans say has come.
 
     A scan of a progressive JPEG has some coefficients (first, last) of some components, but for a number of low bits.
     """
     left: dict[int, list[int]] = {}  # of each component: low bits that each of its 64 coefficients lacks
-    refining, place = False, stream.find(bytes((0xFF, _SOS)))
-    while 0 <= place < len(stream) - 5:
-        count = stream[place + 4]
-        header = stream[place + 5 : place + 8 + 2 * count]
-        if len(header) < 2 * count + 3:
-            break
-        first, last, low = header[-3], min(header[-2], 63), header[-1] & 15
-        names = header[: 2 * count : 2]
+    refining = False
+    for marker, place, end in _segments(stream, start):
+        if end > len(stream):
+            return _Scans(len(left) == components, refining, False, place)
+        if marker != _SOS or end < place + 10:
+            continue
+        names = stream[place + 5 : end - 3 : 2]
+        first, last, low = stream[end - 3], min(stream[end - 2], 63), stream[end - 1] & 15
         refining = all(name in left for name in names)
         for name in names:
             bits = left.setdefault(name, [16] * 64)
             bits[first : last + 1] = [low] * (last + 1 - first)
-        place = stream.find(bytes((0xFF, _SOS)), place + 2)
-    return _Scans(len(left) == components, refining, all(not any(bits) for bits in left.values()))
+    return _Scans(len(left) == components, refining, all(not any(bits) for bits in left.values()), len(stream))

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageChops, ImageFile
 
 WHITE = (255, 255, 255)
 Cap = Callable[[int, int], None]  # of width and height; raises PredictionError 413
@@ -57,7 +57,7 @@ def loaded_on(image: ImageFile.ImageFile, value: int, size: tuple[int, int] | No
 
 
 def rows_alike(one: Image.Image, other: Image.Image, order: Iterable[int] | None = None) -> int:
-    """How many rows are alike, in an order of rows (else from the top) in which all that follow a differing one differ."""
+    """How many rows are alike, in an order of rows (else from the top) in which all after a differing one differ."""
     rows = list(order if order is not None else range(one.height))
     low, high = 0, len(rows)
     while low < high:
@@ -70,7 +70,33 @@ def rows_alike(one: Image.Image, other: Image.Image, order: Iterable[int] | None
     return low
 
 
-def noise(length: int) -> bytes:
-    """Bytes that are none of any format's: the same each time, the first 0, none of them 0xFF."""
-    pattern = bytes(place * 167 % 255 for place in range(255))
+def continued(decode: Callable[[bytes], Image.Image], lengths: Iterable[int]) -> tuple[Image.Image, int | None]:
+    """What `decode` makes of a file whose end is missing, and how many rows it had; None when it lacks nothing.
+
+    `decode` is given what to put in the place of the end, of one of these lengths. Where two different ends lead to the
+    same rows, the file had them. An end may mean something that cannot be: then another is tried. Raises Broken.
+    """
+    first = None
+    for length in lengths:
+        ends = bytes(length), noise(length), b"\xff" * length, noise(length, 97), b"U" * length
+        for number, end in enumerate(ends):
+            if first and first[1] == number:
+                continue
+            try:
+                image = decode(end)
+            except MemoryError:
+                raise
+            except Exception:
+                continue
+            if first is None:
+                first = image, number
+                continue
+            box = ImageChops.difference(first[0], image).getbbox(alpha_only=False)
+            return first[0], box and box[1]
+    raise Broken("its end cannot be told from the rest")
+
+
+def noise(length: int, step: int = 167) -> bytes:
+    """Bytes that mean nothing: the same each time, the first 0, none of them 0xFF."""
+    pattern = bytes(place * step % 255 for place in range(255))
     return (pattern * (length // 255 + 1))[:length]

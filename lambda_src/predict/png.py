@@ -136,7 +136,7 @@ def _parts(data: bytes) -> _Parts:
         elif name == b"eXIf" and turned is None:
             turned = orientation(bytes(content))
         elif not name[0] & 0x20 and name.isalpha():
-            what = "made for iOS apps by Xcode" if name == b"CgBI" else f"of a kind of its own (chunk {ascii(name)[1:]})"
+            what = "made for iOS apps by Xcode" if name == b"CgBI" else f"of its own kind (chunk {ascii(name)[1:]})"
             raise Unsupported(f"this PNG is {what}, which browsers do not show either: save it as a usual PNG")
     if header is None:
         raise Broken("it does not begin with its header")

@@ -2,7 +2,7 @@
 
 import struct
 
-from PIL import Image, TiffImagePlugin  # noqa: F401  importing a plugin registers it
+from PIL import Image, TiffImagePlugin
 
 from .exif import ORIENTATION
 from .picture import Broken, Cap, Picture, Unsupported, loaded_on, opened, rows_alike
@@ -15,13 +15,17 @@ _KINDS = {1: "whole numbers", 2: "signed numbers", 3: "floats", 5: "complex numb
 
 
 def read(data: bytes, cap: Cap) -> Picture:
-    """Decode the first page of a TIFF that is not a reduced version of another. Raises Unsupported, Broken or anything."""
+    """Decode a TIFF's first page that is no reduced version of another. Raises Unsupported, Broken or anything."""
     if data.startswith(b"MM\0+"):
         raise Unsupported("this TIFF is a big-endian BigTIFF, which is not decoded: save it as a usual TIFF or a PNG")
     try:
         image = _page(opened("TIFF", data, cap), cap)
-    except (Image.UnidentifiedImageError, SyntaxError, OSError, ValueError, KeyError):
-        raise _reason(data) from None
+    except Image.UnidentifiedImageError:
+        data += bytes(8)  # the last number of a directory that is the end of the file; it is 0, but Pillow wants it
+        try:
+            image = _page(opened("TIFF", data, cap), cap)
+        except Image.UnidentifiedImageError:
+            raise _reason(data) from None
     orientation = _taken_out(image)
     stored = image.size[::-1] if orientation > 4 else image.size
     try:
@@ -29,11 +33,10 @@ def read(data: bytes, cap: Cap) -> Picture:
     except MemoryError:
         raise
     except Exception as problem:
-        layout = image.tile
         image, other = (loaded_on(_again(data, cap), value, stored) for value in (0, 255))
         came = rows_alike(image, other)
         if not came:
-            raise _reason(data, layout) from problem
+            raise _reason(data) from problem
         missing = (came, image.height) if came < image.height else None
         return Picture(image, orientation, came if missing else None, missing)
     return Picture(image)  # Pillow has turned it
@@ -76,13 +79,13 @@ def _taken_out(image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _reason(data: bytes, _layout: object = None) -> Exception:
+def _reason(data: bytes) -> Exception:
     """Why a TIFF does not decode: what it is, if its first directory says so."""
     tags = _directory(data)
     if not {_WIDTH, _HEIGHT} <= tags.keys():
         return Broken("its first directory does not read")
     samples, bits, kind = tags.get(_SAMPLES, 1), tags.get(_BITS, 1), tags.get(_FORMAT, 1)
-    usual = bits in (1, 2, 4, 8) and kind == 1 or bits in (16, 32) and samples == 1 or bits == 16 and kind == 1
+    usual = (bits in (1, 2, 4, 8) and kind == 1) or (bits in (16, 32) and samples == 1) or (bits == 16 and kind == 1)
     if usual and tags.get(_COMPRESSION, 1) in TiffImagePlugin.COMPRESSION_INFO:
         return Broken("its rows do not decode")
     compression = TiffImagePlugin.COMPRESSION_INFO.get(tags.get(_COMPRESSION, 1), f"number {tags.get(_COMPRESSION)}")
@@ -93,7 +96,7 @@ def _reason(data: bytes, _layout: object = None) -> Exception:
 
 
 def _directory(data: bytes) -> dict[int, int]:
-    """The first value of each tag of a classic TIFF's first directory that is one or more whole numbers of 16 or 32 bits."""
+    """The tags of a classic TIFF's first directory that are whole numbers of 16 or 32 bits; the first of several."""
     order = "<" if data[:2] == b"II" else ">"
     tags: dict[int, int] = {}
     try:

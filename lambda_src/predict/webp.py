@@ -4,13 +4,11 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from PIL import Image, ImageChops, WebPImagePlugin  # noqa: F401  importing a plugin registers it
+from PIL import Image, WebPImagePlugin  # noqa: F401  importing a plugin registers it
 
-from .picture import Broken, Cap, Picture, noise, opened
+from .picture import Broken, Cap, Picture, continued, opened
 
-
-_LENGTHS = (1 << 14, 1 << 18, 1 << 22, 1 << 25)  # bytes of noise
-_MOST = _LENGTHS[-1]
+_LENGTHS = (1 << 14, 1 << 18, 1 << 22, 1 << 25)  # of ends that are tried: noise takes more bytes than a picture
 
 
 class _Part(NamedTuple):
@@ -38,7 +36,7 @@ def read(data: bytes, cap: Cap) -> Picture:
     if len(still.pixels.content) >= still.pixels.length:
         image = _decoded(still, b"", cap)
     else:
-        image, came = _salvaged(still, cap)
+        image, came = continued(lambda end: _decoded(still, end, cap), _LENGTHS)
         missing = None if came is None else (came, image.height)
     if still.canvas and (image.size, still.place) != (still.canvas, (0, 0)):
         page = Image.new("RGBA", still.canvas)
@@ -101,22 +99,3 @@ def _decoded(still: _Still, end: bytes, cap: Cap) -> Image.Image:
 
 def _chunk(name: bytes, content: bytes) -> bytes:
     return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
-
-
-def _salvaged(still: _Still, cap: Cap) -> tuple[Image.Image, int | None]:
-    """What came of a picture whose end is missing, and how many rows; None when it needs nothing of what is missing.
-
-    The data are continued with zeros and with noise: what is alike in both pictures was decoded from the file. The
-    decoder takes more bytes of noise than were there; how many depends on the file.
-    """
-    image = _decoded(still, bytes(_MOST), cap)
-    for length in _LENGTHS:
-        try:
-            other = _decoded(still, noise(length), cap)
-        except MemoryError:
-            raise
-        except Exception:
-            continue
-        box = ImageChops.difference(image.convert("RGBA"), other.convert("RGBA")).getbbox(alpha_only=False)
-        return image, box and box[1]
-    raise Broken("its end cannot be told from the rest")

@@ -121,7 +121,8 @@ def _sized(entries: dict[int, tuple[int, bytes]], properties: bytes, pairs: int)
     own, step = names.index(b"ispe") + 1, 2 if pairs else 1
     sized = {}
     for item, (count, associations) in entries.items():
-        numbers = [associations[place + step - 1] & (0xFF if pairs else 0x7F) for place in range(0, len(associations), step)]
+        last = range(step - 1, len(associations), step)  # bytes; the highest bit of all says that one is essential
+        numbers = [associations[place] & (0xFF if pairs else 0x7F) for place in last]
         if any(0 < number <= len(names) and names[number - 1] == b"ispe" for number in numbers):
             sized[item] = count, associations
         else:

@@ -61,7 +61,7 @@ def memory_limit(environ: Mapping[str, str]) -> int:
 
 
 def network_input(data: bytes) -> Prepared:
-    """What the child does with an image: `images.network_input`, and what `images.read` says. Raises PredictionError."""
+    """What the child does with an image: what `images.network_input` and `images.read` do. Raises PredictionError."""
     from . import images  # there already: `_serve` imports it, and the parent never needs it
 
     decoded = images.read(data, enough=images.ENOUGH)

@@ -75,9 +75,7 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -
 
     def cap(width: int, height: int) -> None:
         if width * height > max_pixels:
-            raise error(
-                "image_too_large", f"the image has {width} x {height} pixels; at most {max_pixels} are decoded"
-            )
+            raise error("image_too_large", f"the image has {width} x {height} pixels; at most {max_pixels} are decoded")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata, and sizes that are checked

@@ -146,10 +146,11 @@ def _line(image: Image, data: bytes | PredictionError, model: Model, top: int) -
     try:
         if isinstance(data, PredictionError):
             raise data
-        batch = _decoder.prepare(data, DECODE_SECONDS)
+        made = _decoder.prepare(data, DECODE_SECONDS)
     except PredictionError as problem:
         return line | problem.body()
-    return line | {"predictions": predictor.rank(model.predictor.predict(batch), model.labels, top)}
+    ranked = predictor.rank(model.predictor.predict(made.batch), model.labels, top)
+    return line | {"predictions": ranked} | made.said
 
 
 def _fetched(images: Sequence[Image]) -> Iterator[tuple[Image, bytes | PredictionError]]:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from .errors import STATUS, PredictionError, error
 
@@ -38,6 +39,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 Buffer = bytes | memoryview
 
 
+class Prepared(NamedTuple):
+    """The network's input, and what is to be said of the picture that it was made of (`images.read`)."""
+
+    batch: Buffer  # uint8 (1, 3, 224, 224), RGB
+    partial: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """`partial` and `notes` where there is something to say: members of an answer and of a log line."""
+        return ({"partial": True} if self.partial else {}) | ({"notes": list(self.notes)} if self.notes else {})
+
+
 def memory_limit(environ: Mapping[str, str]) -> int:
     """How many bytes a decode may allocate: what Lambda's memory setting leaves beside the model."""
     megabytes = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
@@ -46,21 +60,22 @@ def memory_limit(environ: Mapping[str, str]) -> int:
     return max(_LEAST_MEGABYTES, int(megabytes) - _PARENT_MEGABYTES) * _MEGABYTE
 
 
-def network_input(data: bytes) -> memoryview:
-    """What the child does with an image: the bytes of `images.network_input(data)`. Raises PredictionError."""
+def network_input(data: bytes) -> Prepared:
+    """What the child does with an image: what `images.network_input` and `images.read` do. Raises PredictionError."""
     from . import images  # there already: `_serve` imports it, and the parent never needs it
 
-    return images.network_input(data).cast("B")
+    decoded = images.read(data, enough=images.ENOUGH)
+    return Prepared(images.prepare(decoded.image).cast("B"), decoded.partial, decoded.notes)
 
 
 class DecoderProcess:
     """A child process that turns image files into the network's input; started when first used, replaced when it dies.
 
-    `work` is what the child does with an image's bytes, to at most a megabyte; `limit` the bytes that it may allocate
-    for it.
+    `work` is what the child does with an image's bytes, its batch a megabyte at most; `limit` the bytes that it may
+    allocate for it.
     """
 
-    def __init__(self, work: Callable[[bytes], Buffer] = network_input, limit: int | None = None):
+    def __init__(self, work: Callable[[bytes], Prepared] = network_input, limit: int | None = None):
         self._work = work
         self._limit = limit
         self._lock = threading.Lock()
@@ -73,8 +88,8 @@ class DecoderProcess:
         """The child's process id, None where there is none."""
         return self._process.pid if self._process else None
 
-    def prepare(self, data: bytes, max_seconds: float = 20.0) -> memoryview:
-        """`images.network_input(data)`, made by the child: uint8 (1, 3, 224, 224), RGB.
+    def prepare(self, data: bytes, max_seconds: float = 20.0) -> Prepared:
+        """`images.network_input(data)`, made by the child, and whether all of the picture came.
 
         Raises PredictionError: those of `images.decode`; 422 `image_broken` when the decoder crashed; 504 `time_limit`
         after `max_seconds`.
@@ -94,10 +109,10 @@ class DecoderProcess:
             raise error("time_limit", f"the image did not decode within {max_seconds:.1f} s")
         if isinstance(reply, dict):
             raise PredictionError(reply["code"], STATUS[reply["code"]], reply["message"], reply["detail"])
-        side = math.isqrt(len(reply) // 3)
-        return memoryview(reply).cast("B", (1, 3, side, side))
+        side = math.isqrt(len(reply.batch) // 3)
+        return reply._replace(batch=memoryview(reply.batch).cast("B", (1, 3, side, side)))
 
-    def _ask(self, data: bytes, end: float) -> bytes | dict | None:
+    def _ask(self, data: bytes, end: float) -> Prepared | dict[str, str] | None:
         """What the child made of the image, or the members of its refusal; None when it said nothing in time.
 
         Raises EOFError or OSError when the child died.
@@ -109,7 +124,10 @@ class DecoderProcess:
             self._stop()
             return None
         said = json.loads(connection.recv_bytes(maxlength=_MEGABYTE))
-        return said if isinstance(said, dict) else self._shared[:said]  # a copy, for the next one overwrites it
+        if "code" in said:
+            return said
+        # a copy, for the next one overwrites it
+        return Prepared(self._shared[: said["bytes"]], said["partial"], tuple(said["notes"]))
 
     def expect(self) -> None:
         """Tell the child that an image comes within a millisecond or two, so that it is awake by then.
@@ -167,7 +185,7 @@ SHARED = DecoderProcess()
 
 
 def _serve(
-    connection: Connection, parents_end: Connection, shared: mmap.mmap, work: Callable[[bytes], Buffer], limit: int
+    connection: Connection, parents_end: Connection, shared: mmap.mmap, work: Callable[[bytes], Prepared], limit: int
 ) -> None:
     """What the child does until its parent is gone."""
     parents_end.close()
@@ -200,12 +218,12 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # a decoder has nothing to write
 
 
-def _reply(data: bytes, shared: mmap.mmap, work: Callable[[bytes], Buffer]) -> int | dict[str, str]:
-    """How many bytes `shared` now begins with, or why there are none."""
+def _reply(data: bytes, shared: mmap.mmap, work: Callable[[bytes], Prepared]) -> dict[str, Any]:
+    """How many bytes of a batch `shared` now begins with and what is said of it, or why there are none."""
     try:
         made = work(data)
-        shared[: len(made)] = made
-        return len(made)
+        shared[: len(made.batch)] = made.batch
+        return {"bytes": len(made.batch), "partial": made.partial, "notes": made.notes}
     except MemoryError:
         problem = error("image_too_large", "the image needs more memory to decode than there is")
     except PredictionError as refused:

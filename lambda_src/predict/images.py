@@ -1,155 +1,177 @@
 """From a stranger's bytes to the network's input: decode with Pillow, then resize with a library of SIMD code.
 
-Pillow is given an explicit list of formats, and the size is checked from the header before any pixel is decoded.
+A file's first bytes say which format's module reads it (jpeg.py, png.py, …), and the size is checked from the header
+before any pixel is decoded. The judge of how a picture looks is what browsers show.
 """
 
-import contextlib
-import io
-import math
-import struct
 import warnings
+from typing import NamedTuple
 
 from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
-from PIL import Image, ImageOps
+from PIL import Image, ImageMath
 
-# Importing a plugin registers it. Image.open would otherwise import all of Pillow's plugins to look for AVIF.
-from PIL import (  # noqa: F401  isort: skip
-    AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin,
-)
+from . import avif, bmp, gif, heic, jpeg, png, signatures, tiff, webp
+from .errors import PredictionError, error
+from .picture import WHITE, Picture, Unsupported
 
-from .errors import error
-
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 8192 * 6144  # 50.3 million: the largest sensors that phones save at full size (8160 x 6120)
 INPUT_SIZE = 224
-_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # lengths of the second header of the versions that exist
-_WHITE = (255, 255, 255)
+ENOUGH = 2 * INPUT_SIZE  # pixels of a side that the network's input is made of without loss
+_READERS = {"PNG": png.read, "WEBP": webp.read, "AVIF": avif.read, "HEIC": heic.read, "GIF": gif.read, "BMP": bmp.read,
+            "TIFF": tiff.read}  # fmt: skip
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+          8: Image.Transpose.ROTATE_90}  # fmt: skip
 # The filter that Pillow calls bicubic, widened as Pillow does to the area that an output pixel covers. With it the
 # predictions differ least from those after cv2.resize's bilinear default, and from those of the undisturbed picture;
 # bilinear blurs. Pillow's own resize takes five times as long (benchmarks/README.md).
 _FILTER = ResizeAlg.convolution(FilterType.catmull_rom)
 _REDUCED_FROM = 16 * INPUT_SIZE  # pixels of a side from which averaging whole blocks first is quicker
+_NO_MEMORY = "the image needs more memory to decode than there is"
+
+
+class Decoded(NamedTuple):
+    """A picture, and what is to be said of it.
+
+    `image`: of mode RGB, upright. `partial`: whether the file lacks something of it. `notes`: sentences for the client.
+    """
+
+    image: Image.Image
+    partial: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -> Image.Image:
-    """Decode an image file: its first frame, upright, in colour.
+    """Decode an image file: its first frame, upright, in colour. `read` says besides whether all of it came.
 
-    `data`: a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF file. Returns a Pillow image of mode RGB with at most `max_pixels`
-    pixels; `numpy.asarray` makes uint8 (H, W, 3) of it. With `enough`, a JPEG may come at a half, a quarter or an
-    eighth of its size as long as no side is shorter than `enough` pixels: libjpeg decodes such sizes far faster.
+    `data`: a JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF file. Returns a Pillow image of mode RGB with at most
+    `max_pixels` pixels; `numpy.asarray` makes uint8 (H, W, 3) of it. With `enough`, a JPEG may come at a half, a
+    quarter or an eighth of its size as long as no side is shorter than `enough` pixels: libjpeg decodes such sizes far
+    faster.
 
-    - The EXIF orientation is applied.
+    - The orientation is applied as browsers do: EXIF's of JPEG, PNG and TIFF; AVIF's and HEIC's own; none of WebP, and
+      none that XMP alone has.
     - Transparent pixels are laid over white, as on a web page or a sheet of paper: cut-out pictures are made for that,
-      and what a file keeps under its transparent pixels is arbitrary.
+      and what a file keeps under its transparent pixels is arbitrary. So is what lies around a frame that is smaller
+      than its screen. A BMP all of whose alpha is 0 is opaque: programs that know no alpha leave it so.
+    - A file whose end is missing or damaged is decoded as far as it goes when at least half of its rows came, as
+      browsers do; the other rows are white. With less, what the picture shows is a guess, and it is refused. Every row
+      counts that says something: a progressive JPEG or an interlaced PNG or GIF has all of them, coarsely, early on.
     - 16-bit grey is scaled to 8 bits (65535 becomes 255); 32-bit integers and floats, whose range no standard fixes,
-      are stretched from their least to their greatest value.
+      are stretched from their least to their greatest value, and NaN (no data) is as the least.
     - CMYK, palettes and YCbCr become RGB; embedded colour profiles are not applied, as OpenCV does not either.
 
     Raises PredictionError: 415 `not_an_image`, 413 `image_too_large` by its pixels, 422 `image_broken`.
     """
+    return read(data, max_pixels, enough).image
+
+
+def read(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -> Decoded:
+    """`decode`, and whether all of the picture came. Raises what `decode` does."""
+    kind = signatures.format_of(data)
+    if kind is None:
+        raise error("not_an_image", _unknown(data))
+
+    def cap(width: int, height: int) -> None:
+        if width * height > max_pixels:
+            raise error("image_too_large", f"the image has {width} x {height} pixels; at most {max_pixels} are decoded")
+
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata, and sizes that are checked below
-        image = _open(data)
-        with image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise error(
-                    "image_too_large", f"the image has {width} x {height} pixels; at most {max_pixels} are decoded"
-                )
-            try:
-                if enough:
-                    image.draft(None, (enough, enough))
-                image.load()
-                return _to_rgb(_upright(image))
-            except MemoryError:
-                raise error("image_too_large", "the image needs more memory to decode than there is") from None
-            # Pillow's decoders raise almost any built-in exception on bytes that were damaged with care.
-            except Exception as problem:
-                raise error(
-                    "image_broken",
-                    f"the file starts as {image.format or 'an image'} but does not decode: it is truncated or damaged",
-                    f"{type(problem).__name__}: {problem}",
-                ) from None
-
-
-def _open(data: bytes) -> Image.Image:
-    """Read the header. Raises PredictionError 415, 413 or 422."""
-    try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError:
-        raise error("image_too_large", f"the image has far more than {MAX_PIXELS} pixels") from None
-    except MemoryError:
-        raise error("image_too_large", "the image needs more memory to decode than there is") from None
-    except Exception as problem:
-        found = _signature(data)
-        if found:
+        warnings.simplefilter("ignore")  # about odd metadata, and sizes that are checked
+        try:
+            picture = jpeg.read(data, cap, enough) if kind == "JPEG" else _READERS[kind](data, cap)
+            return _finished(picture)
+        except PredictionError:
+            raise
+        except Image.DecompressionBombError:
+            raise error("image_too_large", f"the image has far more than {MAX_PIXELS} pixels") from None
+        except MemoryError:
+            raise error("image_too_large", _NO_MEMORY) from None
+        except Unsupported as problem:
+            raise error("not_an_image", str(problem)) from None
+        # Pillow's decoders raise almost any built-in exception on bytes that were damaged with care.
+        except Exception as problem:
             raise error(
                 "image_broken",
-                f"the file starts as {found} but its header does not decode: it is truncated or damaged",
+                f"the file starts as {kind} but does not decode: it is truncated or damaged",
                 f"{type(problem).__name__}: {problem}",
             ) from None
-        raise error(
-            "not_an_image", f"the {len(data)} bytes are not an image of a supported format ({', '.join(FORMATS)})"
-        ) from None
 
 
-def _signature(data: bytes) -> str | None:
-    """The supported format whose signature `data` starts with, if any."""
-    head = data[:18]
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[4:12] in (b"ftypavif", b"ftypavis"):
-        return "AVIF"
-    # "BM" alone begins many a text; the length of the second header tells.
-    if head.startswith(b"BM") and len(head) == 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADERS:
-        return "BMP"
-    return None
+def _unknown(data: bytes) -> str:
+    """What to say of bytes that are of none of the formats."""
+    name = signatures.name_of(data)
+    if not name and (description := signatures.known_to_pillow(data)):
+        name = f"of another format ({description}): save it as a JPEG or PNG"
+    if name:
+        return f"the {len(data)} bytes are {name}. Supported formats: {', '.join(FORMATS)}"
+    return f"the {len(data)} bytes are not an image of a supported format ({', '.join(FORMATS)})"
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    with contextlib.suppress(Exception):  # damaged metadata is no reason to refuse a picture that decodes
-        ImageOps.exif_transpose(image, in_place=True)
-    return image
+def _finished(picture: Picture) -> Decoded:
+    """Whether enough came, and the picture in RGB and upright. Raises PredictionError 422."""
+    partial, notes, height = picture.came is not None, picture.notes, picture.image.height
+    if partial:
+        if 2 * picture.came < height:
+            raise error(
+                "image_broken",
+                "the file is truncated or damaged: less than half of the picture's rows came. Send the whole file",
+                f"{picture.came} of {height} rows came",
+            )
+        share = min(99, 100 * picture.came // height)
+        notes += (
+            f"the file is truncated or damaged: {share} % of the picture's rows came, and the others are white"
+            if picture.missing
+            else "the file is truncated or damaged: the picture came, but not all of its detail",
+        )
+    image = _to_rgb(picture.image)
+    if picture.missing:
+        image.paste(WHITE, (0, picture.missing[0], image.width, picture.missing[1]))
+    if picture.orientation in _TURNS:
+        image = image.transpose(_TURNS[picture.orientation])
+    return Decoded(image, partial, notes)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode of Pillow's to RGB."""
     mode = image.mode
     if mode.startswith("I;16"):
-        # Pillow looks 32-bit integers up in a table of 65,536 entries: no other way of its own rounds as it should.
-        return image.convert("I").point([(value * 255 + 32767) // 65535 for value in range(65536)], "L").convert("RGB")
+        return png.grey_of_16_bits(image).convert("RGB")
     if mode in ("I", "F"):
-        return _stretched(image).convert("RGB")
+        return _stretched(image.convert("F")).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        page = Image.new("RGB", image.size, _WHITE)
+        page = Image.new("RGB", image.size, WHITE)
         page.paste(image, mask=image.getchannel("A"))
         return page
     return image if mode == "RGB" else image.convert("RGB")
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """32-bit integers or floats to mode L: the least value 0, the greatest 255, all equal 0."""
-    low, high = image.convert("F").getextrema()
-    if not math.isfinite(low) or not math.isfinite(high):
-        raise ValueError("the image has values that are not finite")
+    """Floats to mode L: the least value 0, the greatest 255, all equal 0; what is not a number 0, too."""
+    numbers = ImageMath.lambda_eval(lambda names: names["image"] == names["image"], image=image)
+    if numbers.getextrema()[0] == 0:
+        image = _without_nan(image)
+    low, high = image.getextrema()
+    if abs(low) == float("inf") or abs(high) == float("inf"):
+        raise Unsupported("the image has values that are infinite: save it with 8 bits per value, or as a PNG")
     scale = 255 / ((high - low) or 1.0)
-    return image.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+    return image.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def _without_nan(image: Image.Image) -> Image.Image:
+    """Floats with their least value for what is not a number."""
+    most = float.fromhex("0x1.fffffep127")  # a comparison with NaN is false: min and max take the other
+    low = ImageMath.lambda_eval(lambda names: names["min"](names["image"], most), image=image).getextrema()[0]
+    return ImageMath.lambda_eval(lambda names: names["max"](names["image"], low), image=image)
 
 
 def network_input(data: bytes) -> memoryview:
-    """An image file as the network's input, as the endpoint makes it: `decode`, at least twice `prepare`'s size, and
+    """An image file as the network's input, as the endpoint makes it: `decode`, at least `ENOUGH` pixels a side, and
     `prepare`. Returns uint8 (1, 3, 224, 224); raises what `decode` does.
     """
-    return prepare(decode(data, enough=2 * INPUT_SIZE))
+    return prepare(decode(data, enough=ENOUGH))
 
 
 def prepare(picture: Image.Image) -> memoryview:

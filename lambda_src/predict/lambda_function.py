@@ -142,15 +142,17 @@ def _in_query(request: Request) -> payload.Asked:
 def _answer(record: Record, data: bytes, top: int) -> dict[str, Any]:
     record.fields["bytes"] = len(data)
     with record.stage("decode") as seconds:
-        batch = _decoder.prepare(data, seconds)
+        made = _decoder.prepare(data, seconds)
+    record.fields |= made.said
     model = _loaded_model(record)
     with record.stage("predict"):
-        predictions = predictor.rank(model.predictor.predict(batch), model.labels, top)
+        predictions = predictor.rank(model.predictor.predict(made.batch), model.labels, top)
     return {
         "predictions": predictions,
         "model": {"name": model.name, "precision": model.precision, "sha256": model.sha256},
         "cold_start": record.cold_start,
         "timings_ms": {"fetch": 0.0, **record.stages},  # "load" where this request loaded the model
+        **made.said,
     }
 
 

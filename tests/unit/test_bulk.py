@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from predict import bulk_function, model_store
+from predict.decoder import Prepared
 from predict.errors import error
 
 IMAGES, RESULTS = "images/job/", "results/job/"
@@ -59,7 +60,7 @@ class Decoder:
     def prepare(self, data, _seconds):
         if data.startswith(b"broken"):
             raise error("image_broken", "it is damaged")
-        return data
+        return Prepared(data, partial=data.startswith(b"part"))
 
 
 @pytest.fixture
@@ -108,6 +109,14 @@ def test_each_image_has_one_line_and_failures_are_apart(store):
     (failure,) = written(store, "failures.jsonl")
     assert failure["error"]["code"] == "image_broken"
     assert json.loads(store.objects[RESULTS + "summary.json"])["model"]["name"] == "practice"
+
+
+def test_a_line_about_a_part_of_a_picture_says_so(store):
+    store.objects[f"{IMAGES}0.jpg"] = b"part of a picture"
+    score(items(store))
+    collect()
+    whole, part = written(store, "results.jsonl")[1], written(store, "results.jsonl")[0]
+    assert part["partial"] is True and "partial" not in whole
 
 
 def test_a_single_item_is_a_batch_of_one(store):

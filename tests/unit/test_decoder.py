@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from predict import images
-from predict.decoder import DecoderProcess, memory_limit
+from predict.decoder import DecoderProcess, Prepared, memory_limit, network_input
 from predict.errors import PredictionError, error
 from workshop import ROOT
 
@@ -63,9 +63,18 @@ def alive(pid: int) -> bool:
 def test_it_answers_what_images_does(decoder_of):
     decoder = decoder_of()
     for data in (jpeg(), jpeg(3000, 1000), jpeg(1, 1)):
-        batch = np.asarray(decoder.prepare(data))
+        batch = np.asarray(decoder.prepare(data).batch)
         assert (batch.shape, batch.dtype) == ((1, 3, 224, 224), np.uint8)
         assert (batch == np.asarray(images.network_input(data))).all()
+
+
+def test_what_is_said_of_a_picture_comes_with_it(decoder_of):
+    decoder = decoder_of()
+    whole, part = jpeg(400, 300), jpeg(400, 300)[:-60]
+    assert decoder.prepare(whole).said == {}
+    made = decoder.prepare(part)
+    assert (made.partial, len(made.notes)) == (True, 1)
+    assert made.said == {"partial": True, "notes": [images.read(part, enough=448).notes[0]]}
 
 
 def test_one_process_decodes_all_images(decoder_of):
@@ -86,7 +95,7 @@ def test_an_expected_image_may_come_at_once_late_or_not_at_all(decoder_of):
     for pause in (0.0, 0.001, 0.05):
         decoder.expect()
         time.sleep(pause)
-        assert len(decoder.prepare(jpeg()).tobytes()) == 3 * 224 * 224
+        assert decoder.prepare(jpeg()).batch.nbytes == 3 * 224 * 224
     for _ in range(3):
         decoder.expect()
     refusal(decoder, b"")
@@ -109,7 +118,7 @@ def test_expecting_an_image_of_a_dead_child_does_no_harm(decoder_of):
     os.kill(decoder.pid, signal.SIGKILL)
     decoder.expect()
     decoder.expect()
-    assert len(decoder.prepare(jpeg()).tobytes()) == 3 * 224 * 224
+    assert decoder.prepare(jpeg()).batch.nbytes == 3 * 224 * 224
 
 
 @pytest.mark.parametrize(
@@ -128,14 +137,14 @@ def test_a_large_body_goes_through(decoder_of):
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
     Image.fromarray(noise).save(file, "BMP")
     assert len(file.getvalue()) > 8_000_000
-    assert abs(np.asarray(decoder_of().prepare(file.getvalue())).mean() - 127.5) < 1
+    assert abs(np.asarray(decoder_of().prepare(file.getvalue()).batch).mean() - 127.5) < 1
 
 
 def test_a_decode_that_takes_too_long_is_given_up_and_its_process_ended(decoder_of):
-    def work(data: bytes) -> bytes:
+    def work(data: bytes) -> Prepared:
         if data == b"slow":
             time.sleep(60)
-        return images.network_input(data).tobytes()
+        return network_input(data)
 
     decoder = decoder_of(work)
     decoder.prepare(jpeg())
@@ -152,16 +161,16 @@ def test_a_decode_that_takes_too_long_is_given_up_and_its_process_ended(decoder_
     [(signal.SIGSEGV, "image_broken"), (signal.SIGABRT, "image_broken"), (signal.SIGKILL, "image_too_large")],
 )
 def test_a_crash_is_the_images_fault_and_not_the_next_ones(decoder_of, signal_number, code):
-    def work(data: bytes) -> bytes:
+    def work(data: bytes) -> Prepared:
         if data == b"crash":
             faulthandler.disable()  # pytest's would print a stack
             os.kill(os.getpid(), signal_number)
-        return images.network_input(data).tobytes()
+        return network_input(data)
 
     decoder = decoder_of(work)
     problem = refusal(decoder, b"crash")
     assert (problem.code, problem.status) == (code, 413 if code == "image_too_large" else 422)
-    assert len(decoder.prepare(jpeg()).tobytes()) == 3 * 224 * 224
+    assert decoder.prepare(jpeg()).batch.nbytes == 3 * 224 * 224
 
 
 def test_a_process_that_died_between_two_images_is_replaced(decoder_of):
@@ -177,11 +186,11 @@ def test_a_picture_of_all_the_pixels_that_are_allowed_fits_into_the_functions_me
     file = io.BytesIO()
     Image.new(mode, (8192, 6144)).save(file, kind, **options)
     limit = memory_limit({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"})
-    assert len(decoder_of(limit=limit).prepare(file.getvalue()).tobytes()) == 3 * 224 * 224
+    assert decoder_of(limit=limit).prepare(file.getvalue()).batch.nbytes == 3 * 224 * 224
 
 
 def test_memory_is_limited(decoder_of):
-    decoder = decoder_of(lambda data: bytes(500 << 20)[:0], limit=200 << 20)
+    decoder = decoder_of(lambda data: Prepared(bytes(500 << 20)[:0]), limit=200 << 20)
     problem = refusal(decoder)
     assert (problem.code, problem.status) == ("image_too_large", 413)
 
@@ -201,14 +210,14 @@ def test_the_limit_follows_lambdas_memory(environ, megabytes):
 
 
 def test_the_decoder_prints_nothing_and_writes_no_file(decoder_of, tmp_path, capfd):
-    def work(data: bytes) -> bytes:
+    def work(data: bytes) -> Prepared:
         os.write(1, b"to standard output")
         os.write(2, b"to standard error")
         try:
             (tmp_path / "file").write_bytes(b"content")
         except OSError:
             raise error("image_broken", "no file was written") from None
-        return b""
+        return Prepared(b"")
 
     assert refusal(decoder_of(work)).message == "no file was written"
     assert capfd.readouterr() == ("", "")

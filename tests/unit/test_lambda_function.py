@@ -192,6 +192,17 @@ def test_a_prediction_by_bytes(content_type):
     status, body = ask(upload(JPEG, content_type, **query(top="1")))
     assert (status, len(body["predictions"])) == (200, 1)
     assert body["timings_ms"]["fetch"] == 0
+    assert not {"partial", "notes"} & body.keys()
+
+
+def test_an_answer_about_a_part_of_a_picture_says_so(output):
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(file, "PNG")
+    status, body = ask(upload(file.getvalue()[: len(file.getvalue()) * 3 // 4], "image/png"))
+    assert (status, body["partial"]) == (200, True)
+    assert "the picture's rows came" in body["notes"][0]
+    (line,) = log(output)
+    assert (line["code"], line["partial"], line["notes"]) == ("ok", True, body["notes"])
 
 
 def test_the_decoder_is_woken_for_bytes_in_the_request_and_not_before_a_fetch(monkeypatch, fetched):

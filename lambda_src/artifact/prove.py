@@ -36,7 +36,7 @@ RUNTIME_LIBRARIES = {
     "libstdc++.so.6",
     "libz.so.1",
 }
-# predict.codings loads them before what needs them; the loader then knows them by their names. The probe below tries it.
+# predict.codings loads them before what needs them, and the loader then knows them by name. The probe below tries it.
 LOADED_BEFORE = ("libbrotlicommon-",)
 NEWEST_SYMBOLS = {"GLIBC": (2, 26), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0), "ZLIB": (1, 2, 7)}
 

@@ -14,7 +14,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from workshop import ToldError
+from workshop import ToldError, told
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike
@@ -212,7 +212,11 @@ class Lab:
 
 
 def connect(target: str = "local", region: str = "us-east-1", project_id: str = "predictions") -> Lab:
-    """Check the three, ask STS who the caller is, and return the lab. Raises LabError saying what to do instead."""
+    """Check the three, ask STS who the caller is, and return the lab. Raises LabError saying what to do instead.
+
+    From here on a cell whose work fails outside of this machine shows one sentence (`told`).
+    """
+    told.show_sentences()
     lab = Lab(target, region, project_id)
     _ = lab.identity
     return lab

@@ -1,4 +1,4 @@
-"""What failed outside of the lab's own code, in one sentence with what to do: a cell shows it instead of a traceback."""
+"""What failed outside of the lab's code, in one sentence with what to do: a cell shows it instead of a traceback."""
 
 from __future__ import annotations
 

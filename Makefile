@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 
 CHOICES = --target $(TARGET) --port $(PORT) $(if $(REGION),--region $(REGION)) \
 	$(if $(PROJECT_ID),--project-id $(PROJECT_ID))
-VENV_PYTHON = $(CURDIR)/.venv/bin/python
+VENV_PYTHON = "$(CURDIR)/.venv/bin/python"
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
@@ -59,7 +59,7 @@ notebooks: setup ## execute the notebooks in place, as they are committed; ARGS=
 
 lab: setup ## open JupyterLab on the first notebook
 	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
-		JUPYTER_CONFIG_PATH=$(CURDIR)/scripts/jupyter JUPYTERLAB_WORKSPACES_DIR=$(CURDIR)/.build/jupyter/workspaces && \
+		JUPYTER_CONFIG_PATH="$(CURDIR)/scripts/jupyter" JUPYTERLAB_WORKSPACES_DIR="$(CURDIR)/.build/jupyter/workspaces" && \
 		jupyter lab workspaces import ../scripts/jupyter/lab.jupyterlab-workspace --LabWorkspaceImportApp.log_level=ERROR && \
 		jupyter lab --ServerApp.log_level=ERROR --LabApp.log_level=ERROR --LabApp.news_url= $(AS_ROOT) $(ARGS) 00_start_here.ipynb
 
@@ -76,7 +76,7 @@ emulator: setup ## start the emulator alone
 	@$(RUN) workshop.emulator start --port $(PORT)
 
 down: ## stop the emulator; everything of the local target is in its memory, and goes with it
-	@if [ -x "$(VENV_PYTHON)" ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
+	@if [ -x $(VENV_PYTHON) ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
 	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml .aws-sam .pytest_cache .ruff_cache .hypothesis

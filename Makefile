@@ -16,6 +16,10 @@ RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 unexport PYTHONPATH PYTHONHOME JUPYTER_PATH
 export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
+# uv keeps what it downloads in the home folder; where that is read-only, in this one.
+ifneq ($(shell d="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/uv}"; mkdir -p "$$d" 2>/dev/null; test -w "$$d" || echo no),)
+export UV_CACHE_DIR = $(CURDIR)/.build/uv
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup deploy preflight scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
@@ -27,6 +31,8 @@ help: ## list the commands
 setup: ## make .venv and .venv-emulator, when missing or out of date
 	@if [ -z "$(PYTHON)" ]; then echo "set-up: Python 3.11 was not found: install it (apt-get install python3.11 python3.11-venv," \
 		"conda create -n lab python=3.11, or pyenv install 3.11), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@if [ "$$("$(PYTHON)" -c 'print(311)' 2>/dev/null)" != 311 ]; then echo "set-up: PYTHON=$(PYTHON) is not a Python that runs:" \
+		"name one with make PYTHON=/path/to/python3.11, or leave it out, and it is looked for" >&2; exit 1; fi
 	@"$(PYTHON)" scripts/setup.py
 
 deploy: setup ## run the notebooks in order, leave the endpoint running, print its URL and one prediction

@@ -73,7 +73,7 @@ for coding, coded in (("br", "1b0600f82500a2906004"), ("zstd", "28b52ffd20073900
 outside = [name for name, module in sys.modules.items()
            if "-packages" in (getattr(module, "__file__", None) or "")]
 assert not outside, f"modules from outside the artifact: {outside}"
-loaded = [line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "lib/lib" in line]
+loaded = [line.split(maxsplit=5)[-1].strip() for line in open("/proc/self/maps") if ".so" in line and "lib/lib" in line]
 own = ("libgomp", "libquadmath", "libgfortran", "libopenblas")
 foreign = {path for path in loaded if path.rpartition("/")[2].startswith(own) and not path.startswith(sys.argv[1])}
 assert not foreign, f"libraries from outside the artifact: {foreign}"

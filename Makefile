@@ -13,7 +13,7 @@ settings = $(foreach name,$(1),$(call quoted,$(name)=$($(name))))
 PARAMETERS = $(call settings,$(filter-out $(VARIABLES) AWS_%,$(GIVEN)))
 CHOICES = --target $(call quoted,$(TARGET)) --port $(call quoted,$(PORT)) \
 	$(if $(REGION),--region $(call quoted,$(REGION))) $(if $(PROJECT_ID),--project-id $(call quoted,$(PROJECT_ID)))
-VENV_PYTHON = $(CURDIR)/.venv/bin/python
+VENV_PYTHON = "$(CURDIR)/.venv/bin/python"
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
@@ -22,6 +22,10 @@ RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 unexport PYTHONPATH PYTHONHOME JUPYTER_PATH
 export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
+# uv keeps what it downloads in the home folder; where that is read-only, in this one.
+ifneq ($(shell d="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/uv}"; mkdir -p "$$d" 2>/dev/null; test -w "$$d" || echo no),)
+export UV_CACHE_DIR = $(CURDIR)/.build/uv
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help choices setup deploy preflight rehearse scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
@@ -37,6 +41,8 @@ choices:
 	@python="$(PYTHON)"; if [ -z "$$python" ]; then echo "set-up: Python 3.11 was not found: install it (apt-get install" \
 		"python3.11 python3.11-venv, conda create -n lab python=3.11, or pyenv install 3.11), or name it:" \
 		"make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	if [ "$$("$$python" -c 'print(311)' 2>/dev/null)" != 311 ]; then echo "set-up: PYTHON=$$python is not a Python that runs:" \
+		"name one with make PYTHON=/path/to/python3.11, or leave it out, and it is looked for" >&2; exit 1; fi; \
 	PYTHONPATH=notebooks:lambda_src "$$python" -m workshop.choices --for "$(MAKECMDGOALS)" --given '$(GIVEN)' \
 		-- $(call settings,$(filter-out PYTHON ARGS AWS_%,$(sort $(VARIABLES) $(GIVEN))))
 
@@ -77,7 +83,7 @@ notebooks: setup ## execute the notebooks in place, as they are committed; ARGS=
 
 lab: setup ## open JupyterLab on the first notebook
 	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
-		JUPYTER_CONFIG_PATH=$(CURDIR)/scripts/jupyter JUPYTERLAB_WORKSPACES_DIR=$(CURDIR)/.build/jupyter/workspaces && \
+		JUPYTER_CONFIG_PATH="$(CURDIR)/scripts/jupyter" JUPYTERLAB_WORKSPACES_DIR="$(CURDIR)/.build/jupyter/workspaces" && \
 		jupyter lab workspaces import ../scripts/jupyter/lab.jupyterlab-workspace --LabWorkspaceImportApp.log_level=ERROR && \
 		jupyter lab --ServerApp.log_level=ERROR --LabApp.log_level=ERROR --LabApp.news_url= $(AS_ROOT) $(ARGS) 00_start_here.ipynb
 
@@ -94,7 +100,7 @@ emulator: setup ## start the emulator alone
 	@$(RUN) workshop.emulator start --port $(PORT)
 
 down: ## stop the emulator; everything of the local target is in its memory, and goes with it
-	@if [ -x "$(VENV_PYTHON)" ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
+	@if [ -x $(VENV_PYTHON) ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
 	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml template-configuration.json .aws-sam .pytest_cache .ruff_cache .hypothesis

@@ -39,6 +39,7 @@ ROOM = {
     "linter": 400_000_000,
 }  # bytes; twice what each takes, for the downloads
 STAMP = ".complete"
+UV_CACHE = Path(".build", "uv")  # where the home folder is read-only
 
 
 class SetupError(Exception):
@@ -95,8 +96,23 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in drop}
 
 
+def writable_cache(environment: dict[str, str], folder: Path) -> dict[str, str]:
+    """`environment`, with `folder` for uv's downloads where its own place for them cannot be written to."""
+    home = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or "/", ".cache"))
+    cache = Path(environment.get("UV_CACHE_DIR") or home / "uv")
+    with contextlib.suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+    return environment if os.access(cache, os.W_OK | os.X_OK) else environment | {"UV_CACHE_DIR": str(folder)}
+
+
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, env=clean_environment(), stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=writable_cache(clean_environment(), ROOT / UV_CACHE),
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def pip_has_its_own_index(pip: list[str]) -> bool:
@@ -125,9 +141,16 @@ def install(lock: Path, environment: Path) -> None:
     if not Path(pip[0]).exists():
         pip = [sys.executable, "-m", "pip"]
     uv_requirement = next((line for line in lock.read_text().splitlines() if line.startswith("uv==")), None)
-    uv = None if pip_has_its_own_index(pip) else find_uv(uv_requirement, environment, pip)
-    if uv and run([*uv, "pip", "install", "--quiet", "--python", python, "-r", str(lock)]).returncode == 0:
-        return
+    if pip_has_its_own_index(pip):
+        why = "pip is told of an index of its own, which uv does not read"
+    elif uv := find_uv(uv_requirement, environment, pip):
+        result = run([*uv, "pip", "install", "--quiet", "--python", python, "-r", str(lock)])
+        if not result.returncode:
+            return
+        why = f"uv could not ({last_line(result)})"
+    else:
+        why = "uv, which is faster, could not be installed"
+    print(f"pip installs {lock.name}, which takes minutes: {why}", flush=True)
     target = [] if pip is own_pip else ["--python", python]
     result = run([*pip, *target, "install", "--quiet", "-r", str(lock)])
     if result.returncode:

@@ -54,7 +54,6 @@ UNUSED = [
     "PIL/_imagingft*",
     "pillow.libs/libfreetype*",
     "pillow.libs/libharfbuzz*",
-    "pillow.libs/libbrotli*",
 ]
 
 

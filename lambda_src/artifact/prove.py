@@ -36,13 +36,15 @@ RUNTIME_LIBRARIES = {
     "libstdc++.so.6",
     "libz.so.1",
 }
+# predict.codings loads them before what needs them, and the loader then knows them by name. The probe below tries it.
+LOADED_BEFORE = ("libbrotlicommon-",)
 NEWEST_SYMBOLS = {"GLIBC": (2, 26), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0), "ZLIB": (1, 2, 7)}
 
 # A fully connected layer of known weights: softmax([1, 3]) must come out. Run with the artifact alone on sys.path.
 PROBE = '''
 import math, struct, sys
 sys.path.insert(0, sys.argv[1])
-from predict import bulk_function, entry, errors, fetching, images, lambda_function, model_store, predictor
+from predict import bulk_function, codings, entry, errors, fetching, images, lambda_function, model_store, predictor
 
 def array(shape, values):
     header = struct.pack("<Ii I", 0xF993FAC9, 0, len(shape)) + struct.pack(f"<{len(shape)}q", *shape)
@@ -66,10 +68,12 @@ ones = memoryview(bytes([1] * inputs)).cast("B", (1, 3, 4, 4))
 first, second = network.predict(ones)
 expected = math.exp(1) / (math.exp(1) + math.exp(3))
 assert abs(first - expected) < 1e-5 and abs(first + second - 1) < 1e-5, (first, second, expected)
+for coding, coded in (("br", "1b0600f82500a2906004"), ("zstd", "28b52ffd200739000070696374757265")):
+    assert codings.decode(bytes.fromhex(coded), coding, 99) == b"picture", coding
 outside = [name for name, module in sys.modules.items()
            if "-packages" in (getattr(module, "__file__", None) or "")]
 assert not outside, f"modules from outside the artifact: {outside}"
-loaded = [line.split()[-1] for line in open("/proc/self/maps") if ".so" in line and "lib/lib" in line]
+loaded = [line.split(maxsplit=5)[-1].strip() for line in open("/proc/self/maps") if ".so" in line and "lib/lib" in line]
 own = ("libgomp", "libquadmath", "libgfortran", "libopenblas")
 foreign = {path for path in loaded if path.rpartition("/")[2].startswith(own) and not path.startswith(sys.argv[1])}
 assert not foreign, f"libraries from outside the artifact: {foreign}"
@@ -128,7 +132,7 @@ def library_findings(folder: Path) -> list[str]:
 
     def found(path, name):
         _, rpath, runpath = files[path]
-        places = runpath or [*rpath, *inherited[path]]
+        places = runpath or [*rpath, *inherited[path], *([path.parent] if name.startswith(LOADED_BEFORE) else [])]
         return next((place / name for place in places if place / name in files), None)
 
     changed = True

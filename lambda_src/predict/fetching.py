@@ -7,8 +7,10 @@ See https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_P
 """
 
 import contextlib
+import email.utils
 import functools
 import http.client
+import io
 import ipaddress
 import re
 import socket
@@ -16,57 +18,38 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from urllib.parse import urljoin
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util import Url, parse_url
 
+from . import codings
+from .addresses import Address, AllowedHosts, Target, is_public, parse
 from .errors import PredictionError, error, shown
 
-MAX_BYTES = 10_000_000  # what API Gateway lets through as a request's body, so both ways in have one cap
+MAX_BYTES = 10_000_000  # coded, and decoded
 MAX_SECONDS = 10.0
-MAX_REDIRECTS = 3
-MAX_URL_LENGTH = 8192  # presigned URLs run to about 2,000 characters
+MAX_REDIRECTS = 20  # as https://fetch.spec.whatwg.org/#http-redirect-fetch
+CONTACT_URL = "https://serverless-predictions.example/"  # a place-holder: template.yml's ContactUrl gives a real one
 _MAX_ADDRESSES = 4  # tried in turn when a host does not answer on the first
 _CONNECT_SECONDS = 3.0
 _READ_SECONDS = 5.0  # without a byte
 _CHUNK = 65536
-_DEFAULT_PORT = {"http": 80, "https": 443}
-_REDIRECTS = (301, 302, 303, 307, 308)
+_HEAD_BYTES = 262_144  # of an answer's headers; browsers have the same bound
+_HEADERS_READ = (
+    b"connection", b"content-encoding", b"content-length", b"content-range", b"location", b"set-cookie",
+    b"transfer-encoding",
+)  # fmt: skip
+_REDIRECTS = (300, 301, 302, 303, 307, 308)
+_WITHOUT_AN_IMAGE = (204, 205, 206)
+_MAX_COOKIES, _COOKIE_BYTES = 20, 4096
 _HEADERS = {
-    "User-Agent": "serverless-predictions-lab/1.0",
     "Accept": "image/avif,image/webp,image/*;q=0.9,*/*;q=0.5",
-    "Accept-Encoding": "identity",  # a compressed body could swell; images are compressed already
+    "Accept-Encoding": "identity",  # images are compressed already
     "Connection": "close",
 }
-# Ports of other protocols that no browser sends a request to: https://fetch.spec.whatwg.org/#port-blocking
-_BAD_PORTS = frozenset(
-    (0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
-     110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531,
-     532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060,
-     5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080)
-)  # fmt: skip
 
-# What `ipaddress.is_global` of some supported Python calls global and no public web server uses.
-# https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry
-_NOT_PUBLIC_4 = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("192.88.99.0/24"))
-_NOT_PUBLIC_6 = tuple(
-    map(
-        ipaddress.IPv6Network,
-        (
-            "2001::/23",  # IETF protocols, Teredo (2001::/32) among them: it embeds an IPv4 address
-            "2001:db8::/32",  # documentation
-            "2002::/16",  # 6to4: embeds an IPv4 address
-            "3fff::/20",  # documentation
-        ),
-    )
-)
-_GLOBAL_UNICAST_6 = ipaddress.IPv6Network("2000::/3")  # all that IANA has assigned for public unicast
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # https://www.rfc-editor.org/rfc/rfc6052: the last 32 bits are IPv4
+_NO_HOSTS = AllowedHosts()
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Iterable[str]]
 
 
@@ -74,67 +57,6 @@ def system_resolver(host: str, port: int) -> list[str]:
     """The addresses of a host name, as the system's resolver gives them. Raises OSError when it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(entry[4][0] for entry in found))
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is one on the public Internet that a web server may have.
-
-    An IPv4 address inside an IPv6 one is judged as itself where the form is in use (IPv4-mapped, NAT64); the other
-    forms that embed one (6to4, Teredo, IPv4-compatible) are not public.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id:
-            return False
-        if address.ipv4_mapped:
-            return is_public(address.ipv4_mapped)
-        if address in _NAT64:
-            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        return address in _GLOBAL_UNICAST_6 and address.is_global and not any(address in net for net in _NOT_PUBLIC_6)
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not address.is_reserved
-        and not any(address in net for net in _NOT_PUBLIC_4)
-    )
-
-
-@dataclass(frozen=True)
-class AllowedHosts:
-    """Hosts that may have addresses which are not public: `host` (any port) or `host:port`."""
-
-    entries: frozenset[tuple[str, int | None]] = frozenset()
-
-    @classmethod
-    def parse(cls, text: str) -> "AllowedHosts":
-        """Read a comma-separated list, as in the environment variable ALLOWED_PRIVATE_HOSTS.
-
-        IPv6 addresses stand in brackets. Raises ValueError for an entry that is not `host` or `host:port`.
-        """
-        entries = set()
-        for entry in filter(None, (part.strip() for part in text.split(","))):
-            match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::([0-9]{1,5}))?", entry)
-            if not match:
-                raise ValueError(f"ALLOWED_PRIVATE_HOSTS: {entry!r} is not `host` or `host:port`")
-            entries.add((match[1].strip("[]").lower(), int(match[2]) if match[2] else None))
-        return cls(frozenset(entries))
-
-    def allow(self, host: str, port: int) -> bool:
-        """Whether `host` (lower case, IPv6 without brackets) may be private on `port`."""
-        return (host, port) in self.entries or (host, None) in self.entries
-
-
-@dataclass(frozen=True)
-class _Target:
-    """One hop: what to ask whom."""
-
-    url: Url
-    host: str  # lower case, ASCII, IPv6 without brackets
-    port: int
-
-    @property
-    def host_header(self) -> str:
-        default = self.port == _DEFAULT_PORT[self.url.scheme]
-        return self.url.host if default else f"{self.url.host}:{self.port}"
 
 
 class _Clock:
@@ -155,74 +77,89 @@ class _Clock:
         return error("fetch_timeout", f"the image's host did not deliver within {self._seconds:.1f} s")
 
 
+class _Cookies:
+    """What hosts set on the way to an image: some redirect to the same address and wait for their cookie there.
+
+    Each goes back to the very host that set it, for as long as one fetch takes.
+    """
+
+    def __init__(self):
+        self._values: dict[tuple[str, str], tuple[str, bool]] = {}  # by host and name: the value, and whether TLS only
+
+    def take(self, target: Target, lines: Iterable[str]) -> None:
+        """Keep what the Set-Cookie `lines` of the host set, as far as there is room."""
+        for line in lines:
+            pair, *attributes = line.split(";")
+            name, equals, value = (part.strip() for part in pair.partition("="))
+            said = {key.strip().lower(): text.strip() for key, _, text in (part.partition("=") for part in attributes)}
+            if not equals or re.search(r"[\x00-\x1f\x7f]", name + value) or len(name + value) > _COOKIE_BYTES:
+                continue
+            if _is_over(said):
+                self._values.pop((target.host, name), None)
+            elif len(self._values) < _MAX_COOKIES or (target.host, name) in self._values:
+                self._values[target.host, name] = (value, "secure" in said)
+
+    def header(self, target: Target) -> dict[str, str]:
+        """The request's header; none where nothing is kept for the host."""
+        kept = [
+            f"{name}={value}"
+            for (host, name), (value, is_secure) in self._values.items()
+            if host == target.host and (target.scheme == "https" or not is_secure)
+        ]
+        return {"Cookie": "; ".join(kept)} if kept else {}
+
+
+def _is_over(attributes: dict[str, str]) -> bool:
+    """Whether a cookie's attributes say that it is to be forgotten."""
+    if re.fullmatch("-?[0-9]{1,20}", attributes.get("max-age", "")):
+        return int(attributes["max-age"]) <= 0
+    expires = email.utils.parsedate_tz(attributes.get("expires", ""))
+    try:
+        return expires is not None and email.utils.mktime_tz(expires) <= time.time()
+    except (ValueError, OverflowError):
+        return False
+
+
 def fetch(
     url: str,
     *,
     max_bytes: int = MAX_BYTES,
     max_seconds: float = MAX_SECONDS,
     max_redirects: int = MAX_REDIRECTS,
-    allowed: AllowedHosts = AllowedHosts(),
+    allowed: AllowedHosts = _NO_HOSTS,
+    contact: str = CONTACT_URL,
     resolver: Resolver = system_resolver,
     ssl_context: ssl.SSLContext | None = None,
 ) -> bytes:
     """Get what `url` names, following at most `max_redirects` redirects, each checked like the first address.
 
-    `max_bytes` caps the body, `max_seconds` everything together. `resolver(host, port)` returns addresses as text or
-    raises OSError. `ssl_context` replaces the system's trusted certificates.
+    `max_bytes` caps the body, as it is sent and as it is decoded; `max_seconds` everything together. `contact`: where
+    the hosts' owners find who asks, printable ASCII. `resolver(host, port)` returns addresses as text or raises
+    OSError. `ssl_context` replaces the system's trusted certificates.
 
     Raises PredictionError: 400 `url_malformed` or `address_not_public`; 413 `image_too_large`; 502 `host_not_found`,
     `host_unreachable`, `host_certificate`, `host_answer` or `too_many_redirects`; 504 `fetch_timeout`.
     """
-    clock = _Clock(max_seconds)
-    target = _parse(url)
+    clock, cookies = _Clock(max_seconds), _Cookies()
+    headers = {"User-Agent": f"ServerlessPredictions/1.0 (+{contact})", **_HEADERS}
+    target = parse(url)
     for _hop in range(max_redirects + 1):
         addresses = _public_addresses(target, clock, allowed, resolver)
-        answer = _get(target, addresses, clock, max_bytes, ssl_context)
+        answer = _get(target, addresses, headers, cookies, clock, max_bytes, ssl_context)
         if isinstance(answer, bytes):
             return answer
         try:
-            target = _parse(answer)
+            target = parse(answer, target)
         except PredictionError as problem:  # the host's mistake, not the client's
             raise error("host_answer", f"{shown(target.host)} redirects to what cannot be fetched: {problem}") from None
     raise error("too_many_redirects", f"the address redirects more than {max_redirects} times")
 
 
-def _parse(url: str) -> _Target:
-    if len(url) > MAX_URL_LENGTH:
-        raise error("url_malformed", f"the URL has {len(url)} characters; at most {MAX_URL_LENGTH} are allowed")
-    # Characters on which URL parsers disagree, so that what is checked would not be what is asked.
-    odd = re.search(r"[\x00-\x20\x7f\\\ud800-\udfff]", url)
-    if odd:
-        raise error("url_malformed", f"the URL holds {shown(odd[0])}: percent-encode spaces and control characters")
-    scheme = url.partition(":")[0].lower()
-    if scheme not in _DEFAULT_PORT:
-        # Not more of the URL: what follows may be a password or a signature.
-        came = f", not {scheme}:" if re.fullmatch(r"[a-z][a-z0-9+.-]{0,19}", scheme) and ":" in url else ""
-        raise error("url_malformed", f"the URL must start with http:// or https://{came}")
-    try:
-        parsed = parse_url(url)
-        host = (parsed.host or "").lower()
-    except (urllib3.exceptions.HTTPError, ValueError):  # ValueError: some malformed ports and labels
-        raise error("url_malformed", "the URL is malformed: expected http(s)://host[:port]/path") from None
-    if parsed.scheme != scheme or not host or not url[len(scheme) :].startswith("://"):
-        raise error("url_malformed", "the URL names no host: expected http(s)://host[:port]/path")
-    if "@" in re.split("[/?#]", url, maxsplit=3)[2]:
-        raise error("url_malformed", "the URL holds a user name or password; leave them out")
-    if "%" in host:
-        raise error("url_malformed", "the URL's host holds a percent sign (an IPv6 zone?); leave it out")
-    if len(host) > 253:
-        raise error("url_malformed", "the URL's host name is longer than 253 characters")
-    port = _DEFAULT_PORT[scheme] if parsed.port is None else parsed.port
-    if port in _BAD_PORTS or port > 65535:
-        raise error("url_malformed", f"port {port} is not one that serves pictures over {scheme}")
-    return _Target(parsed, host.strip("[]"), port)
-
-
-def _public_addresses(target: _Target, clock: _Clock, allowed: AllowedHosts, resolver: Resolver) -> list[Address]:
+def _public_addresses(target: Target, clock: _Clock, allowed: AllowedHosts, resolver: Resolver) -> list[Address]:
     """Resolve once; all addresses, every one of them checked."""
     found = _resolve(target, clock, resolver)
     private = [address for address in found if not is_public(address)]
-    if private and not allowed.allow(target.host, target.port):
+    if private and not allowed.allow(target.let_through_as, target.port):
         raise error(
             "address_not_public",
             f"{shown(target.host)} is not a public address; only hosts on the public Internet are fetched from",
@@ -231,7 +168,7 @@ def _public_addresses(target: _Target, clock: _Clock, allowed: AllowedHosts, res
     return found
 
 
-def _resolve(target: _Target, clock: _Clock, resolver: Resolver) -> list[Address]:
+def _resolve(target: Target, clock: _Clock, resolver: Resolver) -> list[Address]:
     outcome: list = []
 
     def look_up():
@@ -252,13 +189,24 @@ def _resolve(target: _Target, clock: _Clock, resolver: Resolver) -> list[Address
 
 
 def _get(
-    target: _Target, addresses: list[Address], clock: _Clock, max_bytes: int, ssl_context: ssl.SSLContext | None
+    target: Target,
+    addresses: list[Address],
+    headers: dict[str, str],
+    cookies: _Cookies,
+    clock: _Clock,
+    max_bytes: int,
+    ssl_context: ssl.SSLContext | None,
 ) -> bytes | str:
-    """Ask one host: the body, or the address that it redirects to."""
+    """Ask one host: the body, or the Location that it redirects to."""
     connection = _connect(target, addresses, clock, ssl_context)
     watchdog = _Watchdog(connection.sock, clock.left())
     try:
-        return _exchange(connection, target, clock, max_bytes)
+        response = _ask(connection, target, headers | cookies.header(target), clock)
+        with contextlib.closing(response):
+            cookies.take(target, response.headers.getlist("set-cookie"))
+            if response.status in _REDIRECTS:
+                return _location(target, response)
+            return _body(target, response, clock, max_bytes)
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as problem:
         if watchdog.fired or isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)):
             raise clock.timeout() from None
@@ -273,12 +221,12 @@ def _get(
 
 
 def _connect(
-    target: _Target, addresses: list[Address], clock: _Clock, ssl_context: ssl.SSLContext | None
+    target: Target, addresses: list[Address], clock: _Clock, ssl_context: ssl.SSLContext | None
 ) -> HTTPConnection:
     problem: Exception | None = None
     for address in addresses[:_MAX_ADDRESSES]:
         timeout = clock.left(_CONNECT_SECONDS)
-        if target.url.scheme == "https":
+        if target.scheme == "https":
             # The connection goes to the address; the certificate must be the host's.
             connection = HTTPSConnection(
                 str(address), target.port, timeout=timeout, server_hostname=target.host,
@@ -312,6 +260,42 @@ def _default_ssl_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+class _Answer(http.client.HTTPResponse):
+    """An answer whose headers are bounded by their bytes; http.client takes 100 of them, and a 103 for the answer."""
+
+    def begin(self) -> None:
+        if self.headers is None:
+            stream = self.fp
+            self.fp = io.BytesIO(_head(stream))
+            try:
+                super().begin()
+            finally:
+                self.fp = stream
+
+
+def _head(stream: io.BufferedReader) -> bytes:
+    """The status line and the headers that matter here, of the first answer that is no interim one."""
+    while True:
+        lines, room = [], _HEAD_BYTES
+        while (line := stream.readline(room + 1)).strip(b"\r\n"):
+            lines.append(line)
+            room -= len(line)
+            if room < 0:
+                raise http.client.LineTooLong("headers")
+        if not line or not lines or not re.match(rb"HTTP/\S+ +1(?!01)[0-9][0-9]\s", lines[0]):
+            break
+    head, is_read = lines[:1], False
+    for line in lines[1:]:
+        if line[:1] in b" \t":  # goes on with the header before
+            if is_read:
+                head[-1] = head[-1].rstrip(b"\r\n") + line
+            continue
+        name, colon, value = line.partition(b":")
+        is_read = bool(colon) and name.strip().lower() in _HEADERS_READ
+        head += [name.strip() + b":" + value] * is_read
+    return b"".join(head) + b"\r\n"
+
+
 class _Watchdog:
     """Ends a socket's traffic after some seconds.
 
@@ -342,46 +326,54 @@ class _Watchdog:
             self._socket = None
 
 
-def _exchange(connection: HTTPConnection, target: _Target, clock: _Clock, max_bytes: int) -> bytes | str:
+def _ask(
+    connection: HTTPConnection, target: Target, headers: dict[str, str], clock: _Clock
+) -> urllib3.response.HTTPResponse:
     connection.sock.settimeout(clock.left(_READ_SECONDS))
-    headers = {"Host": target.host_header, **_HEADERS}
-    connection.request("GET", target.url.request_uri, headers=headers, preload_content=False, decode_content=False)
-    response = connection.getresponse()
-    try:
-        if response.status in _REDIRECTS:
-            return _redirect(target, response)
-        _check_answer(target, response, max_bytes)
-        body = bytearray()
-        while chunk := response.read1(_CHUNK, decode_content=False):
-            body += chunk
-            if len(body) > max_bytes:
-                raise _too_large(max_bytes)
-            clock.left()
-        clock.left()  # the watchdog may have ended a body that has no length
-        return bytes(body)
-    finally:
-        response.close()
+    connection.response_class = _Answer
+    headers = {"Host": target.host_header, **headers}
+    connection.request("GET", target.path, headers=headers, preload_content=False, decode_content=False)
+    return connection.getresponse()
 
 
-def _redirect(target: _Target, response: urllib3.response.BaseHTTPResponse) -> str:
+def _location(target: Target, response: urllib3.response.HTTPResponse) -> str:
     location = response.headers.get("location")
     if not location:
         raise error("host_answer", f"{shown(target.host)} answered {response.status} without a Location")
-    # Header bytes come as Latin-1; addresses are UTF-8 where they are not ASCII.
-    location = location.encode("latin-1", "replace").decode("utf-8", "replace")
-    return urljoin(target.url.url, location.strip(" \t"))
+    return location
 
 
-def _check_answer(target: _Target, response: urllib3.response.BaseHTTPResponse, max_bytes: int) -> None:
-    host = shown(target.host)
-    if response.status != 200:
-        raise error("host_answer", f"{host} answered {response.status} instead of 200 with an image")
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise error("host_answer", f"{host} answered with Content-Encoding {shown(encoding)} though identity was asked")
+def _body(target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int) -> bytes:
+    if not 200 <= response.status < 300 or (response.status in _WITHOUT_AN_IMAGE and not _is_whole(response)):
+        raise error("host_answer", f"{shown(target.host)} answered {response.status} instead of 200 with an image")
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > max_bytes:
         raise _too_large(max_bytes)
+    body = bytearray()
+    while chunk := response.read1(_CHUNK, decode_content=False):
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        clock.left()
+    clock.left()  # the watchdog may have ended a body that has no length
+    coding = response.headers.get("content-encoding", "")
+    try:
+        decoded = codings.decode(bytes(body), coding, max_bytes)
+    except codings.CodingError as problem:
+        raise error(
+            "host_answer",
+            f"{shown(target.host)} says Content-Encoding {shown(coding)}, and the body does not decode from it",
+            str(problem),
+        ) from None
+    if len(decoded) > max_bytes:
+        raise _too_large(max_bytes)
+    return decoded
+
+
+def _is_whole(response: urllib3.response.HTTPResponse) -> bool:
+    """Whether a 206, which nobody asked for, holds all bytes all the same."""
+    found = re.fullmatch(r"bytes 0-([0-9]{1,19})/([0-9]{1,19})", response.headers.get("content-range", "").strip())
+    return response.status == 206 and found is not None and int(found[1]) + 1 == int(found[2])
 
 
 def _too_large(max_bytes: int):

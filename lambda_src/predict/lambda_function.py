@@ -7,6 +7,7 @@ the time limit, and what is logged and measured.
 import functools
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -163,6 +164,7 @@ def _fetched(record: Record, url: str) -> bytes:
             url,
             max_seconds=min(seconds, fetching.MAX_SECONDS),
             allowed=_allowed_hosts(os.environ.get("ALLOWED_PRIVATE_HOSTS", "")),
+            contact=_contact(os.environ.get("CONTACT_URL") or fetching.CONTACT_URL),
         )
 
 
@@ -172,6 +174,12 @@ def _allowed_hosts(text: str) -> fetching.AllowedHosts:
         return fetching.AllowedHosts.parse(text)
     except ValueError as problem:
         raise error("misconfigured", str(problem)) from None
+
+
+def _contact(text: str) -> str:
+    if not re.fullmatch(r"[!-'*-~]{1,200}", text):  # it goes into a header, in brackets
+        raise error("misconfigured", "CONTACT_URL is no address of printable ASCII, without blanks and round brackets")
+    return text
 
 
 def _loaded_model(record: Record) -> Model:

@@ -13,7 +13,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from workshop import ToldError
+from workshop import ToldError, told
 from workshop.choices import check_project_id, check_region, check_target
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
@@ -191,8 +191,10 @@ class Lab:
 def connect(target: str = "local", region: str = "us-east-1", project_id: str = "predictions") -> Lab:
     """Check the three, ask STS who the caller is, and return the lab.
 
-    Raises ChoiceError or LabError saying what to do instead.
+    From here on a cell whose work fails outside of this machine shows one sentence (`told`). Raises ChoiceError or
+    LabError saying what to do instead.
     """
+    told.show_sentences()
     lab = Lab(target, region, project_id)
     _ = lab.identity
     return lab

@@ -1,6 +1,7 @@
 """Try your own picture, in notebook 02 in JupyterLab: a sample, a file and an address, and each one's error."""
 
 import os
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -31,7 +32,7 @@ class Panel:
         self.drawing.wait_for()
         for _ in range(300):
             source = self.drawing.get_attribute("src")
-            if source and source != self.last:
+            if source and source != self.last and self.drawing.is_visible():
                 self.last = source
                 assert self.drawing.evaluate("image => image.decode().then(() => image.naturalWidth)") > 600
                 assert self.message.inner_text().strip() == ""
@@ -52,7 +53,13 @@ class Panel:
         assert not self.drawing.is_visible()
 
 
-def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, screenshots, pictures):
+def bitmap(width: int, height: int) -> bytes:
+    """A grey BMP: 3 bytes a pixel, here 17 MB."""
+    head = struct.pack("<2sIII IiiHHIIiiII", b"BM", 54 + width * height * 3, 0, 54, 40, width, height, 1, 24, *[0] * 6)
+    return head + b"\x80" * (width * height * 3)
+
+
+def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, lab, screenshots, pictures):
     page, notebook = opened("02_inspect_predictions.ipynb")
     run_all(page, notebook)
     widget = notebook.locator(".jp-OutputArea-output .widget-vbox").first
@@ -75,3 +82,19 @@ def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, screenshots, 
     panel.upload({"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
     panel.wait_for_words("not an image of a supported format")
     page.screenshot(path=screenshots("lab-your-own-picture-error"))
+    # A photo that is longer than any message to the kernel may be; then one that no browser can make smaller.
+    panel.upload({"name": "photo.bmp", "mimeType": "image/bmp", "buffer": bitmap(2400, 2400)})
+    panel.wait_for_drawing()
+    panel.upload({"name": "photo.heic", "mimeType": "image/heic", "buffer": bytes(17_000_000)})
+    panel.wait_for_words("photo.heic has 17.0 MB; at most 4.0 MB are taken")
+    panel.upload(SAMPLES / "tench.jpg")
+    assert panel.wait_for_drawing() == by_file
+    widget.get_by_label("Address").fill("not a url")
+    widget.get_by_label("Address").press("Enter")
+    panel.wait_for_words("host holds a blank")
+    panel.upload(SAMPLES / "tench.jpg")
+    panel.wait_for_drawing()
+    assert widget.get_by_role("status").inner_text() == ""
+    lab.stop_kernels()  # nobody is left to answer
+    panel.upload(SAMPLES / "church.jpg")
+    widget.get_by_role("status").filter(has_text="The kernel has not taken the file yet").wait_for()

@@ -13,6 +13,8 @@ import struct
 import threading
 import time
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import requests
 from PIL import Image
@@ -47,6 +49,16 @@ JPEG = sample_path("golf_ball").read_bytes()
 PNG = encoded("PNG")
 SPOILT = bytearray(PNG)
 SPOILT[len(PNG) // 2] ^= 0xFF
+# A red BMP of 16 x 16 pixels, and runs of zeros, as Brotli 1.2 and Zstandard 1.5 make them.
+BROTLI = bytes.fromhex("1b3503f88fd36536344e5d04b3bb1648186040cd03e657ff72684a0b486aac002020bb9bc062502884069207bef503")
+BROTLI_BOMB = bytes.fromhex(
+    "cbffff3ff82700e2b14020f7fe8fffff7ff04f00c4611180eefd1fffffffe09f0088c30200ddfb3ffeffffc13f0110870500baf77ffcffff83"
+    "7f02200e0b0074effff20f5e0fff04401c1600e8a0eb01"
+)
+ZSTANDARD = bytes.fromhex(
+    "28b52ffd603602550100c8424d3603003600000028000000100100180000030000c40eff0600fa7455721becc6e80c6397a7055a"
+)
+ZSTANDARD_BOMB = bytes.fromhex("28b52ffd0058" + "02001000" * 400 + "03001000")
 
 
 def sends(body: bytes, *headers: str):
@@ -59,8 +71,26 @@ def says(answer: bytes):
     return lambda connection: connection.sendall(answer)
 
 
-def redirects(location: str):
-    return says(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+def coded(coding: str, body: bytes):
+    """A body with this Content-Encoding, whether it is in it or not."""
+    return sends(body, "Content-Type: image/jpeg", f"Content-Encoding: {coding}")
+
+
+def redirects(location: str, *headers: str, status: str = "302 Found"):
+    lines = (f"HTTP/1.1 {status}", f"Location: {location}", *headers, "Content-Length: 0", "", "")
+    return says("\r\n".join(lines).encode("latin-1"))
+
+
+@dataclass
+class Asked:
+    """An answer that depends on the request's head."""
+
+    choose: Callable[[bytes], Callable[[socket.socket], object]]
+
+
+def only_with(part: bytes):
+    """A picture for a request whose head holds `part`, and 403 for others."""
+    return Asked(lambda head: sends(JPEG) if part in head else says(b"HTTP/1.1 403 Forbidden\r\n\r\n"))
 
 
 def endless(head: bytes, piece: bytes):
@@ -117,8 +147,16 @@ HOSTS = {
     "length-too-long": (says(OK + b"Content-Length: 999999\r\n\r\n" + JPEG), "host_answer"),
     "length-too-short": (says(OK + b"Content-Length: 2000\r\n\r\n" + JPEG), "image_broken"),
     "two-lengths": (says(OK + b"Content-Length: 5\r\nContent-Length: 3\r\n\r\nabcde"), "host_answer"),
-    "swells-as-gzip": (sends(gzip.compress(bytes(50_000_000)), "Content-Encoding: gzip"), "host_answer"),
-    "swells-as-deflate": (sends(zlib.compress(bytes(50_000_000)), "Content-Encoding: deflate"), "host_answer"),
+    "swells-as-gzip": (coded("gzip", gzip.compress(bytes(50_000_000))), "image_too_large"),
+    "swells-as-gzip-of-gzip": (coded("gzip, gzip", gzip.compress(gzip.compress(bytes(50_000_000)))), "image_too_large"),
+    "swells-as-deflate": (coded("deflate", zlib.compress(bytes(50_000_000))), "image_too_large"),
+    "swells-as-brotli": (coded("br", BROTLI_BOMB), "image_too_large"),
+    "swells-as-zstandard": (coded("zstd", ZSTANDARD_BOMB), "image_too_large"),
+    "no-gzip": (coded("gzip", JPEG), "host_answer"),
+    "no-brotli": (coded("br", JPEG), "host_answer"),
+    "nine-codings": (coded(", ".join(["gzip"] * 9), JPEG), "host_answer"),
+    "switches-protocols": (says(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), "host_answer"),
+    "hints-and-nothing": (says(b"HTTP/1.1 103 Early Hints\r\n\r\n"), "host_answer"),
     "swells-in-transfer": (
         says(OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"),
         "not_an_image",
@@ -141,6 +179,56 @@ HOSTS = {
     "redirects-nowhere": (says(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"), "host_answer"),
     "redirects-to-itself": (redirects("/redirects-to-itself"), "too_many_redirects"),
     "redirects-once": (redirects("/a-jpeg"), None),
+    **{
+        f"redirects-{count}-times": (redirects(f"/redirects-{count - 1}-times" if count > 1 else "/a-jpeg"), None)
+        for count in range(1, 21)
+    },
+    "redirects-21-times": (redirects("/redirects-20-times"), "too_many_redirects"),
+    "redirects-by-300": (redirects("a-jpeg", status="300 Multiple Choices"), None),
+    "redirects-by-308": (redirects("//127.0.0.2:0/", status="308 Permanent Redirect"), "host_answer"),
+    "redirects-to-a-blank": (redirects("/a b"), None),
+    "redirects-to-a-letter-in-latin-1": (redirects("/\xe4?\xe4"), None),
+    "redirects-to-a-letter-in-utf-8": (redirects("/\xc3\xa4#\xc3\xa4"), None),
+    "redirects-with-a-backslash": (redirects("\\a-jpeg"), None),
+    "redirects-to-an-emoji": (redirects("http://\xf0\x9f\x92\xa9.invalid/"), "host_not_found"),
+    "a%20b": (sends(JPEG), None),
+    "%E4": (sends(JPEG), None),
+    "%C3%A4": (sends(JPEG), None),
+    "wants-its-cookie": (
+        Asked(
+            lambda head: (
+                sends(JPEG)
+                if b"\r\nCookie: seen=1\r\n" in head
+                else redirects("wants-its-cookie", "Set-Cookie: seen=1; Path=/; HttpOnly")
+            )
+        ),
+        None,
+    ),
+    "wants-a-cookie-of-another-host": (redirects("http://127.0.0.3/", "Set-Cookie: a=1"), "address_not_public"),
+    "wants-a-contact": (only_with(b"User-Agent: ServerlessPredictions/1.0 (+https://"), None),
+    "wants-no-coding": (only_with(b"Accept-Encoding: identity\r\n"), None),
+    "signed/a%2fb%2F%e4": (only_with(b"GET /signed/a%2fb%2F%e4"), None),
+    **{
+        f"stored-as-{coding}": (coded(coding, JPEG), None)
+        for coding in ("base64", "UTF-8", "aws-chunked", "none", "binary", "gzip;q=1")
+    },
+    "stored-as-gzip": (coded("gzip", gzip.compress(JPEG)), None),
+    "stored-as-x-gzip": (coded("X-GZip", gzip.compress(JPEG) + b"more"), None),
+    "stored-as-deflate": (coded("deflate", zlib.compress(JPEG)), None),
+    "stored-as-aws-chunked-gzip": (coded("aws-chunked,gzip", gzip.compress(JPEG)), None),
+    "stored-as-gzip-of-deflate": (coded("deflate, gzip", gzip.compress(zlib.compress(JPEG))), None),
+    "stored-as-brotli": (coded("br", BROTLI), None),
+    "stored-as-zstandard": (coded("zstd", ZSTANDARD), None),
+    "hints": (says(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK + b"\r\n" + JPEG), None),
+    "works-first": (says(b"HTTP/1.1 102 Processing\r\n\r\n" * 2 + OK + b"\r\n" + JPEG), None),
+    "not-the-authority": (says(b"HTTP/1.1 203 Non-Authoritative Information\r\n\r\n" + JPEG), None),
+    "a-part-that-is-all": (
+        says(
+            b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-%d/%d\r\n\r\n%b" % (len(JPEG) - 1, len(JPEG), JPEG)
+        ),
+        None,
+    ),
+    "many-headers": (sends(JPEG, *(f"X-{count}: 1" for count in range(500))), None),
     "html": (
         sends(b"<!doctype html><body><img src=x></body>", "Content-Type: image/jpeg"),
         "not_an_image",
@@ -213,7 +301,23 @@ ADDRESSES = {
     "http://127.0.0.2:65536/": "url_malformed",
     "http://user:secret@127.0.0.2:{port}/a-jpeg": "url_malformed",
     "http://127.0.0.2:{port}\\@169.254.169.254/": "url_malformed",
-    "http://127.0.0.2:{port}/a b": "url_malformed",
+    "http://127.0.0.2:{port}/a b": None,
+    "\r\n http://127.0.0.2:{port}/a-jpeg\t\n": None,
+    "http://127.0.0.2:{port}/a-\njpeg": None,
+    "http://127.0.0.2:{port}/signed/a%2fb%2F%e4?s=%3d%2B+~": None,
+    "http://127.0.0.2:{port}/\u00e4": None,
+    "http://127.0.0.2.:{port}/a-jpeg": None,
+    "http://127.0.0.2\t:{port}/a-jpeg": "url_malformed",
+    "http://127.0.0\n.2:{port}/a-jpeg": "url_malformed",
+    "http://localhost.:{port}/": "address_not_public",
+    "http://a..b/": "url_malformed",
+    "http://../": "url_malformed",
+    "http://" + "a" * 64 + ".example/": "url_malformed",
+    "http://" + "a." * 130 + "example/": "url_malformed",
+    "http://xn--a/": "url_malformed",
+    "http://\u00ad/": "url_malformed",
+    "http://\U0001f4a9.invalid/": "host_not_found",
+    "http://-a_b-.invalid/": "host_not_found",
     "ftp://127.0.0.2:{port}/a-jpeg": "url_malformed",
     "file:///proc/self/environ": "url_malformed",
     "gopher://127.0.0.2:{port}/": "url_malformed",
@@ -265,10 +369,11 @@ class Handler(socketserver.StreamRequestHandler):
         if self.rfile.peek(1)[:1] == b"\x16":  # TLS: its first message need not hold a line to wait for
             self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             return
-        name = self.rfile.readline(65536).split(b" ")[1].decode().partition("?")[0].strip("/")
-        while self.rfile.readline(65536).strip():
-            pass
-        HOSTS[name][0](self.connection)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.rfile.readline(65536) or b"\r\n\r\n"
+        answer = HOSTS[head.split(b" ")[1].decode().partition("?")[0].strip("/")][0]
+        (answer.choose(head) if isinstance(answer, Asked) else answer)(self.connection)
 
 
 def violations(response: requests.Response) -> list[str]:

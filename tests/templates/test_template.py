@@ -3,10 +3,12 @@
 import ast
 import fnmatch
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from predict import fetching
 from workshop import ROOT, models
 
 FUNCTIONS = ("HelloWorld", "Predict")
@@ -109,6 +111,14 @@ def test_the_default_memory_is_one_whole_vcpu_and_concurrency_is_a_parameter(tem
 
 def test_no_host_may_be_private_by_default(template):
     assert template["Parameters"]["AllowedPrivateHosts"]["Default"] == ""
+
+
+def test_hosts_are_told_whom_to_ask(template):
+    contact = template["Parameters"]["ContactUrl"]
+    assert contact["Default"] == fetching.CONTACT_URL and re.fullmatch(contact["AllowedPattern"], contact["Default"])
+    assert not re.fullmatch(contact["AllowedPattern"], "https://pages.example/ (lab)")
+    variables = template["Resources"]["Predict"]["Properties"]["Environment"]["Variables"]
+    assert variables["CONTACT_URL"] == {"Ref": "ContactUrl"}
 
 
 def test_the_api_throttles_and_traces(template):

@@ -5,11 +5,14 @@ under the test's control, so no test looks anything up.
 """
 
 import contextlib
+import gzip
 import ipaddress
 import socket
 import ssl
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,6 +21,7 @@ import trustme
 from predict import fetching
 from predict.errors import PredictionError
 from predict.fetching import AllowedHosts, fetch, is_public
+from tests.cases import hostile
 
 pytestmark = pytest.mark.timeout(30)  # a host that is let go on would go on for ever
 HOST = "images.example"
@@ -107,8 +111,9 @@ def ok(body: bytes, *headers: str) -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
-def redirect(location: str, status: int = 302) -> bytes:
-    return f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+def redirect(location: str, status: int = 302, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} Found", f"Location: {location}", *headers, "Content-Length: 0", "", ""]
+    return "\r\n".join(lines).encode("latin-1")
 
 
 # --- addresses ------------------------------------------------------------------------------------
@@ -326,10 +331,21 @@ def test_a_malformed_list_of_private_hosts_is_refused(text):
         "http://images.example:http/",
         "http://images.example:80:80/",
         "http://images.example\\@127.0.0.1/",
-        "http://images.example/a b",
-        "http://images.example/\r\nX-Injected: 1",
-        "http://images.example/\x00",
-        "\thttp://images.example/",
+        "http://images.example\t/",
+        "http://images.ex\nample/",
+        "http://images.example :80/",
+        "http://images.example\x00/",
+        "http://images.example\x7f/",
+        "http:\n//images.example/",
+        " ",
+        "\u00a0http://images.example/",
+        "http://a..b/",
+        "http://.images.example/",
+        "http://../",
+        "http://" + "a" * 64 + ".example/",
+        "http://256.1.1.1/",
+        "http://xn--a/",
+        "http://\u00ad/",
         "http://[::1/",
         "http://::1/",
         "http://[fe80::1%25eth0]/",
@@ -358,17 +374,49 @@ def test_what_is_not_a_plain_web_address_is_refused(url):
         ("http://b\u00fccher.example:PORT/", b"/", b"xn--bcher-kva.example:PORT"),
         ("http://\u4f8b\u5b50.example:PORT/", b"/", b"xn--fsqu00a.example:PORT"),
         ("http://images.example:PORT/a/../b", b"/b", b"images.example:PORT"),
+        # Signatures are over the address as it was written.
+        ("http://images.example:PORT/a%2fb%e4%?s=%3d+%2B&t=a%", b"/a%2fb%e4%?s=%3d+%2B&t=a%", b"images.example:PORT"),
+        ("http://images.example:PORT/a//b;v=1/(c)'~!$&*,:@=", b"/a//b;v=1/(c)'~!$&*,:@=", b"images.example:PORT"),
+        ("http://images.example:PORT/?", b"/?", b"images.example:PORT"),
+        ("http://images.example:PORT/?a?b/c|d", b"/?a?b/c|d", b"images.example:PORT"),
+        # What cannot be sent is encoded, as browsers encode it.
+        (" \t\r\nhttp://images.example:PORT/a b?c d \n", b"/a%20b?c%20d", b"images.example:PORT"),
+        ('http://images.example:PORT/\x00\x7f"<>?"<>\x01z', b"/%00%7F%22%3C%3E?%22%3C%3E%01z", b"images.example:PORT"),
+        ("http://images.example:PORT/a\r\n.jpg", b"/a.jpg", b"images.example:PORT"),
+        ("http://images.example:PORT/\r\nX-Injected: 1", b"/X-Injected:%201", b"images.example:PORT"),
+        ("http://images.example:PORT/a\\b?\\", b"/a/b?\\", b"images.example:PORT"),
+        ("http://images.example.:PORT/", b"/", b"images.example.:PORT"),
+        ("http://\U0001f4a9.example:PORT/", b"/", b"xn--ls8h.example:PORT"),
+        ("http://BU\u0308CHER\u3002example:PORT/", b"/", b"xn--bcher-kva.example:PORT"),
     ],
 )
 def test_the_request_names_the_host_and_the_path(serve, url, target, host):
     server = serve(ok(b"picture"))
-    allowed = AllowedHosts.parse("images.example, xn--bcher-kva.example, xn--fsqu00a.example")
+    allowed = AllowedHosts.parse("images.example, xn--bcher-kva.example, xn--fsqu00a.example, xn--ls8h.example")
     assert get(url.replace("PORT", str(server.port)), allowed=allowed) == b"picture"
     line, *headers = server.requests[0].split(b"\r\n")
     assert line == b"GET " + target + b" HTTP/1.1"
     assert b"Host: " + host.replace(b"PORT", str(server.port).encode()) in headers
     assert b"Accept-Encoding: identity" in headers
     assert sum(header.lower().startswith(b"host:") for header in headers) == 1
+
+
+def test_the_request_says_whom_to_ask(serve):
+    server = serve(ok(b"picture"))
+    get(server.url)
+    get(server.url, contact="mailto:lab@pages.example")
+    agents = [line for request in server.requests for line in request.split(b"\r\n") if line.startswith(b"User-Agent")]
+    assert agents == [
+        b"User-Agent: ServerlessPredictions/1.0 (+" + fetching.CONTACT_URL.encode() + b")",
+        b"User-Agent: ServerlessPredictions/1.0 (+mailto:lab@pages.example)",
+    ]
+
+
+@pytest.mark.parametrize("host", ["localhost.", "127.0.0.1.", "LOCALHOST.", "\uff11\uff12\uff17.1", "\u2460.example"])
+def test_odd_names_get_the_contracts_own_code(host):
+    with pytest.raises(PredictionError) as caught:
+        fetch(f"http://{host}/", max_seconds=5)
+    assert caught.value.code == ("host_not_found" if "example" in host else "address_not_public")
 
 
 def test_a_long_presigned_query_arrives_whole(serve):
@@ -422,20 +470,89 @@ def test_a_name_server_that_never_answers():
 # --- redirects ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 def test_redirects_are_followed(serve, status):
     server = serve(redirect("/elsewhere/../picture.png?size=1", status), ok(b"picture"))
     assert get(server.url) == b"picture"
     assert server.requests[1].startswith(b"GET /picture.png?size=1 ")
 
 
-def test_three_redirects_and_no_more(serve):
-    server = serve(*[redirect("/again")] * 3, ok(b"picture"))
+def test_twenty_redirects_and_no_more(serve):
+    server = serve(*[redirect("/again")] * 20, ok(b"picture"))
     assert get(server.url) == b"picture"
-    server = serve(*[redirect("/again")] * 4, ok(b"picture"))
+    server = serve(*[redirect("/again")] * 21, ok(b"picture"))
     problem = refusal(server.url)
     assert (problem.code, problem.status) == ("too_many_redirects", 502)
-    assert len(server.requests) == 4
+    assert len(server.requests) == 21
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("b.jpg", b"/folder/b.jpg"),
+        ("?size=1", b"/folder/picture.jpg?size=1"),
+        ("../b.jpg#there", b"/b.jpg"),
+        ("#there", b"/folder/picture.jpg?size=2"),
+        ("/a b.jpg?c d", b"/a%20b.jpg?c%20d"),
+        ("/%2f%e4?%3d", b"/%2f%e4?%3d"),
+        ("/\xe4.jpg", b"/%E4.jpg"),  # one byte, as Latin-1 has it
+        ("/\xc3\xa4.jpg", b"/%C3%A4.jpg"),  # two, as UTF-8 has it
+        ("  /b.jpg\t ", b"/b.jpg"),
+        ("//images.example:PORT/b", b"/b"),
+        ("HTTP://Images.Example:PORT/b", b"/b"),
+        ("http:/b", b"/b"),
+        ("http:b", b"/folder/b"),
+        ("\\b\\c", b"/b/c"),
+        ("http:\\\\images.example:PORT\\b", b"/b"),
+        ("http://b\xc3\xbccher.example:PORT/b", b"/b"),
+    ],
+)
+def test_a_location_is_read_as_browsers_read_it(serve, location, path):
+    server = serve(lambda connection: connection.sendall(redirect(location.replace("PORT", port))), ok(b"picture"))
+    port = str(server.port)
+    url = f"http://{HOST}:{port}/folder/picture.jpg?size=2"
+    assert get(url, allowed=AllowedHosts.parse(f"{HOST}, xn--bcher-kva.example")) == b"picture"
+    assert server.requests[1].startswith(b"GET " + path + b" HTTP/1.1\r\n")
+
+
+def cookies(request: bytes) -> bytes:
+    """The Cookie header of a request, empty without one."""
+    return b"".join(line for line in request.split(b"\r\n") if line.lower().startswith(b"cookie:"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "sent"),
+    [
+        (["Set-Cookie: seen=1"], b"Cookie: seen=1"),
+        (["set-cookie:  seen = 1 ; Path=/; HttpOnly; SameSite=Lax; Domain=example"], b"Cookie: seen=1"),
+        (["Set-Cookie: a=1", "Set-Cookie: b=", "Set-Cookie: a=2; Max-Age=60"], b"Cookie: a=2; b="),
+        (["Set-Cookie: a=1; Expires=Wed, 21-Oct-2099 07:28:00 GMT"], b"Cookie: a=1"),
+        (["Set-Cookie: a=1; expires=soon; max-age=soon"], b"Cookie: a=1"),
+        (['Set-Cookie: a="b\xe4 c"; x'], b'Cookie: a="b\xe4 c"'),
+        (["Set-Cookie: a=1", "Set-Cookie: a=; Max-Age=0"], b""),
+        (["Set-Cookie: a=1", "Set-Cookie: a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], b""),
+        (["Set-Cookie: a=1; Secure"], b""),  # the next request is not under TLS
+        (["Set-Cookie: nothing", "Set-Cookie:", "Set-Cookie: a=\x01"], b""),
+        (["Set-Cookie: a=" + "b" * 5000], b""),
+        ([f"Set-Cookie: c{count}=1" for count in range(90)], b"Cookie: " + b"; ".join(b"c%d=1" % n for n in range(20))),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_a_redirect_gets_back_the_cookies_that_it_set(serve, lines, sent):
+    server = serve(redirect("/again", 302, *lines), redirect("/again"), ok(b"picture"))
+    assert get(server.url) == b"picture"
+    assert [cookies(request) for request in server.requests] == [b"", sent, sent]
+
+
+def test_a_cookie_goes_to_the_host_that_set_it_and_is_forgotten_with_the_fetch(serve):
+    server = serve(
+        lambda connection: connection.sendall(redirect(f"http://b.{HOST}:{server.port}/", 302, "Set-Cookie: a=1")),
+        lambda connection: connection.sendall(redirect(f"http://{HOST}:{server.port}/", 302, "Set-Cookie: b=2")),
+        ok(b"picture"),
+    )
+    options = {"allowed": AllowedHosts.parse(f"{HOST}, b.{HOST}")}
+    assert get(server.url, **options) == b"picture" and get(server.url, **options) == b"picture"
+    assert [cookies(request) for request in server.requests] == [b"", b"", b"Cookie: a=1", b""]
 
 
 @pytest.mark.parametrize(
@@ -491,8 +608,8 @@ def test_a_redirect_without_a_location(serve):
 # --- answers --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [199, 204, 206, 300, 304, 400, 401, 403, 404, 410, 429, 500, 503, 999])
-def test_any_status_but_200_is_the_hosts_error(serve, status):
+@pytest.mark.parametrize("status", [199, 204, 205, 206, 300, 304, 305, 400, 401, 403, 404, 410, 429, 500, 503, 999])
+def test_a_status_without_an_image_is_the_hosts_error(serve, status):
     problem = refusal(serve(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()).url)
     assert (problem.code, problem.status) == ("host_answer", 502)
 
@@ -509,8 +626,12 @@ def test_any_status_but_200_is_the_hosts_error(serve, status):
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nshort",
-        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000 + b"\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-2/9\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1-2/3\r\nContent-Length: 2\r\n\r\nbc",
         b"HTTP/1.1 " + b"2" * 100_000,
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: br, identity\r\nContent-Length: 3\r\n\r\nabc",
@@ -534,6 +655,20 @@ def test_answers_that_are_not_http_or_not_whole(serve, answer):
         (b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nabc", b"abc"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", b"abc"),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+        (b"HTTP/1.1 102 Processing\r\n\r\n" * 3 + b"HTTP/1.1 200\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+        (
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+            b"abc",
+        ),
+        (b"HTTP/1.1 203 Non-Authoritative Information\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+        (b"HTTP/1.1 201 Created\r\nLocation: /a\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+        (b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-2/3\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"Content-Length: 3\r\n\r\nabcdef", b"abc"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\nContent-Length: 3\r\n\r\nabcdef", b"abc"),
+        (b"HTTP/1.1 200 OK\nno colon\nContent-Length : 3\nX: a\n b\n\nabcdef", b"abc"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n", b"abc"),
+        (b"HTTP/1.1 200 OK\r\nX: " + bytes(range(128, 256)) + b"\r\nContent-Length: 3\r\n\r\nabc", b"abc"),
     ],
 )
 def test_the_forms_of_a_body(serve, answer, body):
@@ -637,6 +772,107 @@ def test_nobody_listens():
         port = listener.getsockname()[1]
     problem = refusal(f"http://{HOST}:{port}/")
     assert (problem.code, problem.status) == ("host_unreachable", 502)
+
+
+# --- content codings ------------------------------------------------------------------------------
+
+PICTURE = b"\xff\xd8\xff\xe0picture" + bytes(range(256)) * 40
+GZIPPED = gzip.compress(PICTURE)
+BROTLI = bytes.fromhex("1b0600f82500a2906004")  # of `picture`
+ZSTANDARD = bytes.fromhex("28b52ffd200739000070696374757265")
+
+
+def without_frame(data: bytes) -> bytes:
+    """Deflate alone, as some hosts send it."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "sent", "picture"),
+    [
+        ("gzip", GZIPPED, PICTURE),
+        ("GZIP", GZIPPED, PICTURE),
+        ("x-gzip", GZIPPED, PICTURE),
+        ("gzip", gzip.compress(PICTURE[:99]) + gzip.compress(PICTURE[99:]), PICTURE),
+        ("gzip", GZIPPED + b"and more", PICTURE),
+        ("gzip", GZIPPED[:-8] + bytes(8), PICTURE),  # browsers check no sum
+        ("gzip", GZIPPED[:-4], PICTURE),
+        ("deflate", zlib.compress(PICTURE), PICTURE),
+        ("deflate", zlib.compress(PICTURE)[:-4] + bytes(4), PICTURE),
+        ("deflate", without_frame(PICTURE), PICTURE),
+        ("br", BROTLI, b"picture"),
+        ("br", BROTLI + b"and more", b"picture"),
+        ("zstd", ZSTANDARD, b"picture"),
+        ("zstd", ZSTANDARD + ZSTANDARD, b"picturepicture"),
+        ("zstd", ZSTANDARD + b"and more", b"picture"),
+        ("gzip, gzip", gzip.compress(GZIPPED), PICTURE),
+        ("deflate,gzip", gzip.compress(zlib.compress(PICTURE)), PICTURE),
+        ("br, gzip", gzip.compress(BROTLI), b"picture"),
+        ("gzip\r\nContent-Encoding: deflate", zlib.compress(GZIPPED), PICTURE),
+        ("identity, gzip,", GZIPPED, PICTURE),
+        ("", PICTURE, PICTURE),
+        ("identity", PICTURE, PICTURE),
+        ("gzip", b"", b""),
+        *((name, PICTURE, PICTURE) for name in ("base64", "UTF-8", "aws-chunked", "none", "binary", "compress")),
+        ("aws-chunked,gzip", GZIPPED, PICTURE),
+        ("gzip,aws-chunked", GZIPPED, PICTURE),
+        ("gzip, aws-chunked", PICTURE, PICTURE),
+        ("none, deflate", PICTURE, PICTURE),
+        ("none", GZIPPED, GZIPPED),
+        ("gzip;q=1", PICTURE, PICTURE),
+        ("\xe4, \x01", PICTURE, PICTURE),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_content_coding_is_undone_and_what_is_none_ignored(serve, coding, sent, picture):
+    assert get(serve(ok(sent, f"Content-Encoding: {coding}")).url) == picture
+
+
+def test_of_a_coded_body_that_was_cut_short_what_came_is_taken(serve):
+    for coding, sent in (("gzip", GZIPPED), ("deflate", zlib.compress(PICTURE)), ("deflate", without_frame(PICTURE))):
+        got = get(serve(ok(sent[: len(sent) * 3 // 4], f"Content-Encoding: {coding}")).url)
+        assert PICTURE.startswith(got) and len(got) > 100
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "br, gzip", ", ".join(["gzip"] * 9)])
+def test_what_is_not_in_its_coding_is_the_hosts_error(serve, coding):
+    """As browsers show it: not at all."""
+    for sent in (PICTURE, b"\x1f\x8b\x08", GZIPPED[:10] + b"\xff" * 400):
+        problem = refusal(serve(ok(sent, f"Content-Encoding: {coding}")).url)
+        assert (problem.code, problem.status) == ("host_answer", 502)
+        assert "Content-Encoding" in problem.message
+
+
+BOMBS = {
+    "gzip": gzip.compress(bytes(50_000_000)),
+    "deflate": zlib.compress(bytes(50_000_000)),
+    "raw deflate": without_frame(bytes(50_000_000)),
+    "br": hostile.BROTLI_BOMB,
+    "zstd": hostile.ZSTANDARD_BOMB,
+    "gzip, gzip": gzip.compress(gzip.compress(bytes(50_000_000))),
+    "identity, gzip": gzip.compress(bytes(25_000_000)) * 2,
+}
+
+
+@pytest.mark.parametrize("coding", BOMBS)
+def test_a_bomb_is_refused_before_it_is_inflated_whole(serve, coding):
+    header = f"Content-Encoding: {coding.removeprefix('raw ')}"
+    url = serve(ok(BOMBS[coding], header)).url
+    tracemalloc.start()
+    try:
+        problem = refusal(url, max_bytes=1_000_000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (problem.code, problem.status) == ("image_too_large", 413)
+    assert most < 5_000_000
+
+
+def test_the_cap_is_that_of_the_decoded_bytes(serve):
+    url = serve(ok(gzip.compress(bytes(1000)), "Content-Encoding: gzip")).url
+    assert get(url, max_bytes=1000) == bytes(1000)
+    assert refusal(url, max_bytes=999).code == "image_too_large"
 
 
 # --- TLS ------------------------------------------------------------------------------------------

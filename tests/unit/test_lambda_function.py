@@ -117,7 +117,8 @@ def store(tiny_model, monkeypatch) -> Store:
     monkeypatch.setattr("predict.model_store.get_from_s3", lambda *_: store.get)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("ALLOWED_PRIVATE_HOSTS", raising=False)
+    for name in ("ALLOWED_PRIVATE_HOSTS", "CONTACT_URL"):
+        monkeypatch.delenv(name, raising=False)
     return store
 
 
@@ -376,6 +377,15 @@ def test_hosts_that_may_be_private_come_from_the_environment(fetched, monkeypatc
     assert allowed.allow("127.0.0.1", 4566)
     assert not allowed.allow("127.0.0.1", 9001)
     monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", "http://oops")
+    assert code(event(**query(url=URL))) == "misconfigured"
+
+
+def test_hosts_are_told_whom_to_ask(fetched, monkeypatch):
+    ask(event(**query(url=URL)))
+    monkeypatch.setenv("CONTACT_URL", "mailto:lab@pages.example")
+    ask(event(**query(url=URL)))
+    assert [options["contact"] for _, options in fetched] == [fetching.CONTACT_URL, "mailto:lab@pages.example"]
+    monkeypatch.setenv("CONTACT_URL", "me)\r\nX-Injected: 1")
     assert code(event(**query(url=URL))) == "misconfigured"
 
 

@@ -10,7 +10,7 @@ import pytest
 from cfnlint.decode import cfn_yaml
 from openapi_spec_validator import validate
 
-from predict import fetching, images, lambda_function, limits
+from predict import addresses, fetching, images, lambda_function, limits
 from predict.errors import STATUS
 from tests import contract
 from workshop import ROOT
@@ -122,7 +122,7 @@ def test_the_bounds_are_the_codes():
         limits.TOP_DEFAULT,
     )
     assert schemas["Prediction"]["properties"]["predictions"]["maxItems"] == limits.TOP_MAX
-    assert schemas["PictureUrl"]["maxLength"] == fetching.MAX_URL_LENGTH
+    assert schemas["PictureUrl"]["maxLength"] == addresses.MAX_URL_LENGTH
     assert f"at most {limits.BODY_BYTES} bytes" in DOCUMENT["paths"]["/predict"]["post"]["description"]
     assert f"{fetching.MAX_BYTES} bytes and {images.MAX_PIXELS} pixels" in schemas["Picture"]["description"].replace(
         "\n", " "

@@ -154,6 +154,48 @@ def test_without_python_3_11_make_says_how_to_get_it(tmp_path):
     assert "make PYTHON=" in result.stderr.splitlines()[0]
 
 
+@pytest.mark.parametrize("python", ["/nonexistent", "/", "true", "false", "no such/python"])
+def test_a_python_that_is_none_is_one_sentence(python):
+    for target in ("setup", "deploy", "endpoint"):
+        result = make(target, f"PYTHON={python}")
+        assert result.returncode
+        said = [line for line in result.stderr.splitlines() if not line.startswith("make: ***")]
+        assert len(said) == 1 and f"PYTHON={python} is not a Python that runs" in said[0]
+        assert result.stdout == ""
+
+
+def test_the_commands_run_in_a_folder_with_blanks_in_its_name(tmp_path):
+    """With a stand-in for each Python: whether it is reached, and whether it is asked for the right thing."""
+    clone = tmp_path / "a  clone of mine"
+    for name in ("scripts", ".venv/bin", "notebooks"):
+        (clone / name).mkdir(parents=True)
+    for name in ("Makefile", "scripts/setup.py", "lambda_src/predict/Makefile"):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    python = clone / ".venv" / "bin" / "python"
+    python.write_text(
+        '#!/bin/sh\nif [ "$1" = -c ]; then echo 311; else for each in "$@"; do echo "<$each>"; done; fi\n'
+    )
+    python.chmod(0o755)
+    (python.parent / "jupyter").symlink_to("python")
+    said = {}
+    for target in ("endpoint", "deploy", "lab", "down", "lock"):
+        command = ["make", "-s", target, f"PYTHON={python}"]
+        done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), (target, done.stderr)
+        said[target] = done.stdout.splitlines()
+    assert said["deploy"][:3] == ["<scripts/setup.py>", "<-m>", "<workshop.headless.runner>"]
+    assert said["down"][:3] == ["<-m>", "<workshop.emulator>", "<stop>"]
+    assert said["lab"][-1] == "<00_start_here.ipynb>"
+    build = ["make", "-s", "--makefile", clone / "lambda_src/predict/Makefile", "build-Predict", f"PYTHON='{python}'"]
+    built = subprocess.run([*build, "ARTIFACTS_DIR=/a b"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    program, *options = built.stdout.splitlines()
+    assert (
+        program.startswith(f"<{clone}/") and Path(program[1:-1]).resolve() == clone / "lambda_src/artifact/assemble.py"
+    )
+    assert options == ["<--artifact>", "</a b>"]
+
+
 def test_make_help_lists_every_command():
     listed = make("help").stdout
     for target in ("deploy", "test", "lab", "endpoint", "bench", "down", "clean", "lock"):
@@ -214,6 +256,40 @@ def test_a_link_is_left_alone_with_all_that_it_leads_to(tiny):
     with pytest.raises(setup.SetupError, match=r"\.venv-tiny is a symbolic link"):
         setup.make("emulator")
     assert (tiny / "elsewhere" / setup.STAMP).is_file()
+
+
+def test_a_home_that_is_read_only_leaves_uv_its_downloads(tiny, tmp_path):
+    written = {"HOME": str(tmp_path)}
+    assert setup.writable_cache(written, tiny / "uv") == written
+    assert (tmp_path / ".cache" / "uv").is_dir()
+    places = ({"HOME": "/proc"}, {"UV_CACHE_DIR": "/proc/uv"}, {"HOME": str(tmp_path), "XDG_CACHE_HOME": "/proc/cache"})
+    for readonly in places:
+        assert setup.writable_cache(readonly, tiny / "uv") == readonly | {"UV_CACHE_DIR": str(tiny / "uv")}
+
+
+def test_make_too_gives_uv_a_place_for_its_downloads(tmp_path):
+    (tmp_path / "Makefile").write_text(f'include {ROOT}/Makefile\nshow:\n\t@echo "$$UV_CACHE_DIR"\n')
+    for home, place in ((tmp_path, ""), (Path("/proc"), f"{tmp_path}/.build/uv")):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+        shown = subprocess.run(
+            ["make", "-s", "show"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        assert shown.stdout.strip() == place
+
+
+def test_pip_says_that_it_installs_and_why(tiny, monkeypatch, capsys):
+    (tiny / "lock.txt").write_text("no-such-package @ file:///nowhere/at-all.whl\n")
+    for patched, why in (
+        ({"pip_has_its_own_index": lambda _: True}, "an index of its own"),
+        ({"find_uv": lambda *_: None}, "could not be installed"),
+        ({}, "uv could not (error"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(setup.SetupError):
+            for name, stand_in in patched.items():
+                patch.setattr(setup, name, stand_in)
+            setup.make("emulator")
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if "minutes" in line]
+        assert line.startswith("pip installs lock.txt, which takes minutes: ") and why in line
 
 
 def test_what_cannot_be_installed_is_one_line(tiny):

@@ -1,7 +1,6 @@
 """Try your own picture: the plain call, and the panel's three ways in."""
 
 import json
-from datetime import UTC, datetime
 
 import matplotlib
 import numpy as np
@@ -29,6 +28,12 @@ def asks():
 def children(panel):
     (upload, address, sample), message, drawing = panel.children[0].children, *panel.children[1:]
     return upload, address, sample, message, drawing
+
+
+def send(upload, data: bytes | None = None, **content) -> None:
+    """What the browser's part of the button sends."""
+    buffers = [] if data is None else [memoryview(data)]
+    upload._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": buffers})
 
 
 def test_plain_call_draws_and_returns_the_classes(asks):
@@ -73,9 +78,7 @@ def test_sample_and_upload_are_drawn(asks):
     sample.value = "church"
     first = bytes(drawing.value)
     assert first.startswith(b"\x89PNG") and message.value == ""
-    content = memoryview(sample_path("golf_ball").read_bytes())
-    file = {"name": "a.jpg", "type": "image/jpeg", "size": len(content), "content": content}
-    upload.value = (file | {"last_modified": datetime.now(UTC)},)
+    send(upload, sample_path("golf_ball").read_bytes())
     assert bytes(drawing.value).startswith(b"\x89PNG") and bytes(drawing.value) != first
 
 
@@ -95,6 +98,58 @@ def test_errors_are_words_and_never_markup(asks):
     assert drawing.layout.display == "none"
     address.value = "http://<b>/"
     assert "<b>" not in message.value
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("not a url", "the URL&#x27;s host holds a blank"),
+        ("ftp://images.example/", "must start with http:// or https://"),
+        ("localhost/church.jpg", "not a public address"),
+        ("127.0.0.1:80", "not a public address"),
+        ("http://a..b/", "is no name"),
+    ],
+)
+def test_any_address_ends_in_words(asks, typed, said):
+    _, address, sample, message, drawing = children(widget.panel(*asks))
+    sample.value = "church"
+    address.value = typed
+    assert said in message.value and "Looking" not in message.value
+    assert drawing.layout.display == "none"
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (RuntimeError("out of luck"), "out of luck"),
+        (KeyError("predictions"), "predictions"),
+        (AssertionError(), "AssertionError"),
+        (requests.ConnectionError("refused"), "refused"),
+        (KeyboardInterrupt(), "stopped"),
+    ],
+)
+def test_whatever_is_raised_ends_in_words_and_the_next_is_answered(asks, problem, said):
+    problems = [problem]
+
+    def ask(data):
+        if problems:
+            raise problems.pop()
+        return asks[0](data)
+
+    upload, _, _, message, drawing = children(widget.panel(ask))
+    send(upload, sample_path("golf_ball").read_bytes())
+    assert said in message.value and drawing.layout.display == "none"
+    send(upload, sample_path("golf_ball").read_bytes())
+    assert message.value == "" and drawing.layout.display is None
+
+
+def test_a_file_that_the_browser_refuses_takes_the_drawing_before_away(asks):
+    upload, _, sample, message, drawing = children(widget.panel(*asks))
+    sample.value = "church"
+    send(upload, name="a.heic", refused="a.heic has 17.0 MB <b>")
+    assert "a.heic has 17.0 MB &lt;b&gt;" in message.value and drawing.layout.display == "none"
+    send(upload)
+    assert "choose it again" in message.value
 
 
 def test_unknown_sample_says_which_there_are():

@@ -3,9 +3,11 @@
 import html
 import io
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import anywidget
 import cv2
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -14,7 +16,6 @@ import requests
 from IPython.display import display
 
 from predict import fetching, images, predictor
-from predict.errors import PredictionError
 from workshop import plots
 from workshop.inspection import explain
 from workshop.samples import SAMPLES, sample_path
@@ -32,9 +33,12 @@ def read_picture(picture: bytes | Path | str) -> bytes:
     if isinstance(picture, bytes):
         return picture
     if isinstance(picture, str) and picture.startswith(("http://", "https://")):
-        allowed = fetching.AllowedHosts.parse(os.environ.get("ALLOWED_PRIVATE_HOSTS", ""))
-        return fetching.fetch(picture, allowed=allowed)
+        return _fetched(picture)
     return (picture if isinstance(picture, Path) else sample_path(picture)).read_bytes()
+
+
+def _fetched(url: str) -> bytes:
+    return fetching.fetch(url, allowed=fetching.AllowedHosts.parse(os.environ.get("ALLOWED_PRIVATE_HOSTS", "")))
 
 
 def ask_model(predict: explain.Predict, labels: list[str], top: int = 5) -> Ask:
@@ -125,35 +129,80 @@ def show_prediction(picture: bytes | Path | str, ask: Ask, heat: Heat | None = N
     return ranked
 
 
+class Upload(anywidget.AnyWidget):
+    """A button that takes one file and gives its bytes to `receive`, made smaller by the browser where it is large.
+
+    `receive` is called with the bytes, or with the browser's words (str) for a file that it cannot make small enough.
+    """
+
+    _esm = Path(__file__).with_name("upload.js")
+
+    def __init__(self, receive: Callable[[bytes | str], None]) -> None:
+        super().__init__(layout={"width": "auto"})
+        self._receive = receive
+        self.on_msg(self._take)
+
+    def _take(self, _, content: dict, buffers: list) -> None:
+        self._receive(bytes(buffers[0]) if buffers else str(content.get("refused") or "no file came: choose it again"))
+
+
 def panel(ask: Ask, heat: Heat | None = None) -> ipywidgets.VBox:
-    """A panel that takes a picture (upload, address or sample) and shows it as `show_prediction` does."""
-    upload = ipywidgets.FileUpload(accept="image/*", description="Upload", layout={"width": "9em"})
+    """A panel that takes a picture (upload, address or sample) and shows it as `show_prediction` does.
+
+    It ends in a drawing or in words, whatever is raised on the way; the drawing of before is away from the start.
+    """
     address = ipywidgets.Text(placeholder="https://… then Enter", description="Address", continuous_update=False)
     names = [("choose one", ""), *((name.replace("_", " "), name) for name in SAMPLES)]
     sample = ipywidgets.Dropdown(options=names, description="Sample")
     message, drawing = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"max_width": "100%"})
     drawing.layout.display = "none"
 
-    def answer(chosen: ipywidgets.ValueWidget, picture: bytes | str) -> None:
-        message.value = "Looking…"
-        for other, nothing in ((upload, ()), (address, ""), (sample, "")):
+    def begin() -> None:
+        upload.send({})  # it need not wait for the kernel any longer
+        drawing.layout.display, message.value = "none", "Looking…"
+
+    def fail(words: str) -> None:
+        message.value = f"<p role='alert'>{html.escape(words)}</p>"
+
+    def answer(chosen: ipywidgets.Widget, get: Callable[[], bytes]) -> None:
+        begin()
+        for other in (address, sample):
             if other is not chosen:
-                other.value = nothing  # so that choosing it again, too, is a change
+                other.value = ""  # so that choosing it again, too, is a change
         try:
             with plt.ioff():
-                figure, _ = draw(read_picture(picture), ask, heat)
-        except (PredictionError, ValueError, OSError) as problem:
-            drawing.layout.display = "none"
-            message.value = f"<p role='alert'>{html.escape(str(problem))}</p>"
-            return
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png")
-        plt.close(figure)
-        drawing.value, drawing.layout.display, message.value = drawn.getvalue(), None, ""
+                figure, _ = draw(get(), ask, heat)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format="png")
+            plt.close(figure)
+        except KeyboardInterrupt:
+            fail("stopped before it had an answer")
+        except Exception as problem:  # whatever it is: nobody above would show it
+            fail(str(problem) or type(problem).__name__)
+        else:
+            drawing.value, drawing.layout.display, message.value = drawn.getvalue(), None, ""
 
-    upload.observe(lambda change: change["new"] and answer(upload, bytes(change["new"][0]["content"])), "value")
-    address.observe(lambda change: change["new"].strip() and answer(address, change["new"].strip()), "value")
-    sample.observe(lambda change: change["new"] and answer(sample, change["new"]), "value")
+    def receive(came: bytes | str) -> None:
+        if isinstance(came, bytes):
+            answer(upload, lambda: came)
+        else:
+            begin()
+            fail(came)
+
+    def look_up(change: dict) -> None:
+        typed = change["new"].strip()
+        # As the page at / does: who leaves the scheme out means https.
+        url = typed if re.match(r"[a-z][a-z0-9+.-]*:(?!\d)", typed, re.IGNORECASE) else f"https://{typed}"
+        if typed:
+            answer(address, lambda: _fetched(url))
+
+    def take_sample(change: dict) -> None:
+        if change["new"]:
+            answer(sample, lambda: read_picture(change["new"]))
+
+    upload = Upload(receive)
+    address.observe(look_up, "value")
+    sample.observe(take_sample, "value")
     return ipywidgets.VBox([ipywidgets.HBox([upload, address, sample]), message, drawing])
 
 

@@ -23,6 +23,7 @@ BACKOFF_BASE, BACKOFF_MOST = 0.1, 5.0  # seconds
 # refused; the function itself never does. A prediction may be asked for again without harm.
 RETRIED = frozenset({429, 500, 503})
 NO_CONNECTION = 0  # the status of a try that got no HTTP answer at all
+NOBODY_SECONDS = 5.0  # without a single connection, after which there is nobody to wait for
 
 
 def backoff(tries: int, rng: Any) -> float:
@@ -139,7 +140,8 @@ def run(
     begun; those under way are finished, and those never begun have no answer in the result. `retry`: whether throttled
     requests and lost connections are sent again, until `max_seconds` have passed. `progress(1)` is called for each
     answer.
-    Works in a notebook, too, where an event loop runs already. Raises ValueError for impossible numbers.
+    Works in a notebook, too, where an event loop runs already. Raises ValueError for impossible numbers, and
+    httpx.ConnectError when for `NOBODY_SECONDS` no connection was accepted, not one.
     """
     if clients < 1 or not pictures or (count is not None and count < 1) or max_seconds <= 0:
         raise ValueError("expected at least one client, one picture, one request and some time")
@@ -182,6 +184,9 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
                 body = _json(response)
                 code = _code(body)
             except httpx.TransportError as error:
+                nobody = isinstance(error, httpx.ConnectError) and all(one.code == "ConnectError" for one in tries)
+                if nobody and time.perf_counter() - begun > NOBODY_SECONDS:
+                    raise
                 status, code = NO_CONNECTION, type(error).__name__
             tried = Try(number, began - begun, time.perf_counter() - began, status, code, cold)
             tries.append(tried)

@@ -20,6 +20,8 @@ PARAMS = f"{STEM}-0000.params"
 SYNSET = f"{STEM}-synset.txt"
 FILES = (SYMBOL, PARAMS, SYNSET)
 INT8_SYMBOL = f"{STEM}-int8-symbol.json"  # optional
+ABOUT = "model.json"  # optional
+OPTIONAL = (INT8_SYMBOL, ABOUT)
 SYMBOLS = {"float32": SYMBOL, "int8": INT8_SYMBOL}
 MANIFEST = "SHA256SUMS"
 RECORD = "source.json"
@@ -100,7 +102,7 @@ def sha256(path: Path) -> str:
 
 
 def parse_manifest(text: str, where: str) -> dict[str, str]:
-    """The sums of a model's files out of a `SHA256SUMS`; the int8 symbol may be missing there, and no other.
+    """The sums of a model's files out of a `SHA256SUMS`; those of `OPTIONAL` may be missing there, and no other.
 
     Raises CorruptedError when one is missing or malformed.
     """
@@ -113,12 +115,12 @@ def parse_manifest(text: str, where: str) -> dict[str, str]:
             f"{where} has no SHA-256 of {', '.join(missing)}. Write it where the files are, with "
             f"`sha256sum {' '.join(FILES)} > {MANIFEST}`."
         )
-    return {name: sums[name] for name in (*FILES, INT8_SYMBOL) if name in sums}
+    return {name: sums[name] for name in (*FILES, *OPTIONAL) if name in sums}
 
 
 def write_manifest(folder: Path) -> Path:
     """Write `SHA256SUMS` for the model's files in `folder`, in the form of `sha256sum`."""
-    names = [name for name in (*FILES, INT8_SYMBOL) if (folder / name).exists()]
+    names = [name for name in (*FILES, *OPTIONAL) if (folder / name).exists()]
     save(folder / MANIFEST, "".join(f"{sha256(folder / name)}  {name}\n" for name in names).encode())
     return folder / MANIFEST
 

@@ -7,6 +7,7 @@ from typing import Any
 from workshop.models.files import ABOUT, CorruptedError, save
 
 SCHEMA = 1
+CONVERTER = 1  # raise it when the same file becomes another network: what was fetched is then converted again
 SIZE = 224  # pixels of a side, of a model that says nothing of itself
 NOT_MEASURED = "not measured"
 NOT_STATED = "not stated"
@@ -22,7 +23,9 @@ def read(folder: Path) -> dict[str, Any]:
         if found["schema"] == SCHEMA and isinstance(found["input"]["size"], int):
             return found
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptedError(f"{path} is not a model's description ({error}). Convert or fetch the model again.") from error
+        raise CorruptedError(
+            f"{path} is not a model's description ({error}). Convert or fetch the model again."
+        ) from error
     raise CorruptedError(f"{path} is not of schema {SCHEMA}. Convert or fetch the model again.")
 
 
@@ -35,3 +38,11 @@ def write(folder: Path, about: dict[str, Any]) -> Path:
 def input_size(folder: Path) -> int:
     """Height and width of the pictures that a model takes, in pixels."""
     return read(folder).get("input", {}).get("size", SIZE)
+
+
+def is_current(folder: Path) -> bool:
+    """Whether a model was made by the converter as it is now, or by none."""
+    try:
+        return read(folder).get("conversion", {}).get("version", CONVERTER) == CONVERTER
+    except CorruptedError:
+        return False

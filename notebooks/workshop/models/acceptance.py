@@ -65,7 +65,9 @@ def accept(folder: Path, size: int, symbol: str = SYMBOL) -> None:
     pictures[2] = np.random.default_rng(1).integers(0, 256, pictures.shape[1:], np.uint8)
     found = answers(folder, pictures, symbol)
     if not np.isfinite(found).all():
-        raise CorruptedError(f"{symbol}: its answers are not finite numbers: the weights are damaged. Check the source.")
+        raise CorruptedError(
+            f"{symbol}: its answers are not finite numbers: the weights are damaged. Check the source."
+        )
     if found.min() < 0 or np.abs(found.sum(axis=1) - 1).max() > LIKE_ONE:
         raise ModelError(
             f"{symbol}: its answers are not probabilities (they run from {found.min():.3g} to {found.max():.3g}). "

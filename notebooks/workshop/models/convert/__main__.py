@@ -18,7 +18,9 @@ def arguments() -> argparse.ArgumentParser:
     about = "Convert a classifier of another framework into a model of this lab, and prove that it answers the same."
     parser = argparse.ArgumentParser(prog="python -m workshop.models.convert", description=about)
     parser.add_argument("file", type=Path, help=f"the network: a file that ends with {', '.join(SUFFIXES)}")
-    parser.add_argument("--out", type=Path, required=True, help="the folder for the model's files; its name is the model's")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the folder for the model's files; its name is the model's"
+    )
     parser.add_argument("--labels", help="a file of one label a line, or imagenet for its 1,000 classes")
     parser.add_argument("--architecture", help="for weights: what they belong to, where their names do not tell")
     parser.add_argument("--licence", help="the licence that the weights come under, for model.json")
@@ -61,7 +63,9 @@ def main() -> int:
         print(remark)
     print(made.proof)
     size = sum(file.stat().st_size for file in made.folder.iterdir())
-    print(f"wrote {made.folder}: {made.about['architecture']}, {made.about['classes']} classes, {megabytes(size)}, {MANIFEST}")
+    print(
+        f"wrote {made.folder}: {made.about['architecture']}, {made.about['classes']} classes, {megabytes(size)}, {MANIFEST}"
+    )
     return 0
 
 

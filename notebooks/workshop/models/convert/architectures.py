@@ -71,7 +71,9 @@ class Drawing:
         if limit is None:
             return self.node("Relu", [x], name)
         if not any(entry.name == "limit" for entry in self.held):
-            self.held += [onnx.numpy_helper.from_array(np.float32(value), kind) for value, kind in ((0, "zero"), (limit, "limit"))]
+            self.held += [
+                onnx.numpy_helper.from_array(np.float32(value), kind) for value, kind in ((0, "zero"), (limit, "limit"))
+            ]
         return self.node("Clip", [x, "zero", "limit"], name)
 
     def dense(self, x: str, name: str) -> str:
@@ -187,7 +189,9 @@ def _finished(drawing: Drawing, architecture: str, output: str, size: int | str)
     for what, names in (("are missing for", drawing.missing), ("are left over from", left)):
         if names:
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            raise ConversionError(f"tensors {what} {architecture}: {shown}. It is a variant that is not known. {EXPORT}")
+            raise ConversionError(
+                f"tensors {what} {architecture}: {shown}. It is a variant that is not known. {EXPORT}"
+            )
     return drawing.model(output, size)
 
 
@@ -208,5 +212,7 @@ def draw(weights: dict[str, np.ndarray], architecture: str | None = None) -> Dra
         shown = ", ".join(list(weights)[:4])
         raise ConversionError(f"layers named {shown} … belong to none of {', '.join(KNOWN)}. {EXPORT}")
     if said in KNOWN and said != drawn.architecture:
-        raise ConversionError(f"these are the weights of {drawn.architecture}, not of {architecture}. Name the right one.")
+        raise ConversionError(
+            f"these are the weights of {drawn.architecture}, not of {architecture}. Name the right one."
+        )
     return Drawn(said or drawn.architecture, drawn.model, drawn.size)

@@ -16,10 +16,9 @@ from workshop.models.convert.errors import ConversionError
 from workshop.models.convert.importer import Importer
 from workshop.models.convert.preprocessing import Preprocessing
 from workshop.models.convert.proof import LIMIT, Proof, analysed_picture, prove
-from workshop.models.files import ABOUT, FILES, INT8_SYMBOL, MANIFEST, SYNSET, save, sha256, write_manifest
+from workshop.models.files import ABOUT, FILES, FOREIGN, INT8_SYMBOL, MANIFEST, SYNSET, save, sha256, write_manifest
 
-VERSION = 1  # raise it when the same file becomes another network: what was fetched is then converted again
-SUFFIXES = (".onnx", *weights.SUFFIXES)
+SUFFIXES = FOREIGN
 PREPROCESSING_FILES = ("preprocessing.json", "config.json", "preprocessor_config.json")
 BESIDE = (*PREPROCESSING_FILES, *labels.BESIDE)
 
@@ -50,7 +49,7 @@ def _read(path: Path, architecture: str | None) -> _Source:
         named = architecture or f"ONNX by {model.producer_name or 'an unnamed tool'}"
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         return _Source(model, named, size, preprocessing.from_onnx(metadata))
-    if path.suffix not in weights.SUFFIXES:
+    if path.suffix not in FOREIGN:
         raise ConversionError(f"{path.name}: expected a file that ends with {', '.join(SUFFIXES)}.")
     read = weights.read_weights(path)
     drawn = architectures.draw(read.tensors, architecture)
@@ -138,7 +137,7 @@ def _describe(
         "licence": (config.get("pretrained_cfg") or {}).get("license") or config.get("license") or about.NOT_STATED,
         "source": {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)},
         "conversion": {
-            "version": VERSION, "reference": proof.reference, "pictures": proof.pictures,
+            "version": about.CONVERTER, "reference": proof.reference, "pictures": proof.pictures,
             "largest_difference": float(f"{proof.difference:.2g}"), "limit": LIMIT,
         },
         "results": about.NOT_MEASURED,

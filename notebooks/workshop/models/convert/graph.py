@@ -167,7 +167,9 @@ def analyse(model: onnx.ModelProto, picture: np.ndarray) -> Graph:
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     if len(model.graph.output) != 1:
         names = ", ".join(output.name for output in model.graph.output)
-        raise ConversionError(f"outputs {names}: expected one, a number per class. Export the network without the others.")
+        raise ConversionError(
+            f"outputs {names}: expected one, a number per class. Export the network without the others."
+        )
     open_model = onnx.ModelProto()
     open_model.CopyFrom(model)
     between = [name for node in nodes for name in node.outputs if name and name != model.graph.output[0].name]

@@ -54,7 +54,9 @@ class Importer:
         except (ConversionError, KeyboardInterrupt):
             raise
         except Exception as error:  # an attribute of another type, a shape that MXNet does not take
-            raise at.refuse(f"it cannot be built: {str(error).strip().splitlines()[0] or type(error).__name__}") from error
+            raise at.refuse(
+                f"it cannot be built: {str(error).strip().splitlines()[0] or type(error).__name__}"
+            ) from error
         for name, symbol in zip(node.outputs, made if isinstance(made, list) else [made], strict=False):
             self.symbols[name] = symbol
 

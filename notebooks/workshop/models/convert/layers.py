@@ -286,7 +286,9 @@ def softmax(at: At) -> mx.sym.Symbol:
     rank = len(at.shape())
     axis = int(at.attribute("axis", 1 if at.opset < 13 else -1)) % rank
     if at.opset < 13 and int(np.prod(at.shape()[axis + 1 :])) != 1:
-        raise at.refuse(f"it runs over several axes of the shape {at.shape()}", "Export the network with opset 13 or later.")
+        raise at.refuse(
+            f"it runs over several axes of the shape {at.shape()}", "Export the network with opset 13 or later."
+        )
     return mx.sym.softmax(at.symbol(), axis=axis, name=at.name)
 
 

@@ -18,7 +18,8 @@ REMEDIES = {
         "Give the float32 network, from before it was quantised.",
     ),
     **dict.fromkeys(
-        ("If", "Loop", "Scan"), "Export the network in evaluation mode, with an example of fixed shape, without control flow."
+        ("If", "Loop", "Scan"),
+        "Export the network in evaluation mode, with an example of fixed shape, without control flow.",
     ),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Einsum", "Attention"), "The converter is for convolutional classifiers."),
     **dict.fromkeys(("ArgMax", "TopK"), "End the network in its class scores: cut off what picks the best class."),

@@ -59,7 +59,9 @@ def pictures(size: int) -> np.ndarray:
 def normalised(picture: np.ndarray, wanted: Preprocessing, channels_last: bool) -> np.ndarray:
     """One picture, uint8 (3, size, size), as the source network takes it: float32, a batch of 1."""
     planes = picture[::-1] if wanted.channels == "BGR" else picture
-    mean, deviation = (np.reshape(np.asarray(values, np.float64), (3, 1, 1)) for values in (wanted.mean, wanted.deviation))
+    mean, deviation = (
+        np.reshape(np.asarray(values, np.float64), (3, 1, 1)) for values in (wanted.mean, wanted.deviation)
+    )
     planes = ((planes - mean) / deviation).astype(np.float32)
     return (planes.transpose(1, 2, 0) if channels_last else planes)[None]
 
@@ -67,17 +69,18 @@ def normalised(picture: np.ndarray, wanted: Preprocessing, channels_last: bool) 
 @contextlib.contextmanager
 def _unfused() -> Iterator[None]:
     """MXNet binds layer by layer: what it fuses has no outputs in between. The function's predictor fuses."""
-    wanted = {"MXNET_SUBGRAPH_BACKEND": "NONE", "MXNET_SUBGRAPH_VERBOSE": "0"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    before, stderr = os.environ.get("MXNET_SUBGRAPH_BACKEND"), os.dup(2)
+    os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)  # MXNet logs a line about it
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        del os.environ["MXNET_SUBGRAPH_BACKEND"]
+        if before is not None:
+            os.environ["MXNET_SUBGRAPH_BACKEND"] = before
 
 
 def _compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:

@@ -9,8 +9,8 @@ import numpy as np
 from workshop.models.convert.errors import ConversionError
 from workshop.models.convert.pickles import REMEDY, numbers, read_pickle
 
+SAFETENSORS = ".safetensors"
 PICKLES = (".pth", ".pt", ".bin")
-SUFFIXES = (".safetensors", *PICKLES)
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bfloat16", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
     "U8": "u1", "BOOL": "?",
@@ -35,10 +35,10 @@ def read_weights(path: Path) -> Weights:
     ConversionError.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
+    if path.suffix == SAFETENSORS:
         return _read_safetensors(path)
     if path.suffix not in PICKLES:
-        raise ConversionError(f"{path.name}: expected a file that ends with {', '.join(SUFFIXES)}.")
+        raise ConversionError(f"{path.name}: expected a file that ends with {', '.join((SAFETENSORS, *PICKLES))}.")
     saved = read_pickle(path)
     for key in _WRAPPERS:
         if isinstance(saved, dict) and isinstance(saved.get(key), dict):
@@ -71,7 +71,9 @@ def _read_safetensors(path: Path) -> Weights:
         metadata = header.pop("__metadata__", {})
         tensors = {name: _tensor(memoryview(data)[8 + length :], entry) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConversionError(f"{path.name}: its header does not fit what follows ({error}). Fetch it again.") from error
+        raise ConversionError(
+            f"{path.name}: its header does not fit what follows ({error}). Fetch it again."
+        ) from error
     return Weights(_without_prefix(tensors), {str(key): str(value) for key, value in metadata.items()})
 
 

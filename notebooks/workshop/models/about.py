@@ -1,4 +1,7 @@
-"""What a model says of itself: `model.json` beside its files, listed in their `SHA256SUMS`. docs/model-json.md has its form."""
+"""What a model says of itself: `model.json` beside its files, listed in their `SHA256SUMS`.
+
+docs/model-json.md describes its form.
+"""
 
 import json
 from pathlib import Path
@@ -14,7 +17,7 @@ NOT_STATED = "not stated"
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The content of a model's `model.json`; {} where it has none. Raises CorruptedError for one that is not of `SCHEMA`."""
+    """The content of a model's `model.json`; {} where it has none. Raises CorruptedError for one of another schema."""
     path = Path(folder) / ABOUT
     if not path.is_file():
         return {}

@@ -16,7 +16,7 @@ import numpy as np
 from workshop.models import served
 from workshop.models.files import PARAMS, SYMBOL, SYNSET, CorruptedError, ModelError
 
-TIME_LIMIT = 120  # seconds for one model, on a busy machine
+TIME_LIMIT = 300  # seconds for one model, on a busy machine
 LIKE_ONE = 1e-3  # how far the probabilities of one picture may be from adding up to 1
 
 
@@ -32,12 +32,14 @@ def answers(folder: Path, pictures: np.ndarray, symbol: str = SYMBOL) -> np.ndar
         np.save(asked, pictures)
         files = [folder / symbol, folder / PARAMS, folder / SYNSET]
         command = [sys.executable, "-P", served.__file__, *files, str(pictures.shape[-1]), asked, answered]
-        quiet = os.environ | {"MXNET_SUBGRAPH_VERBOSE": "0"}
+        # One thread: on a busy machine several wait for each other.
+        quiet = os.environ | {"MXNET_SUBGRAPH_VERBOSE": "0", "OMP_NUM_THREADS": "1"}
         try:
             ended = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, env=quiet)
         except subprocess.TimeoutExpired:
             raise CorruptedError(
-                f"{symbol}: the function's predictor gave no answer in {TIME_LIMIT} s. Take a smaller network."
+                f"{symbol}: the function's predictor gave no answer in {TIME_LIMIT} s. Take a smaller "
+                "network, or try again when this machine is less busy."
             ) from None
         if ended.returncode == served.REFUSED:
             raise CorruptedError(f"{symbol}: the function's predictor refuses it: {ended.stderr.strip()}")
@@ -59,7 +61,9 @@ def _cause(ended: subprocess.CompletedProcess) -> str:
 
 
 def accept(folder: Path, size: int, symbol: str = SYMBOL) -> None:
-    """Raise CorruptedError unless the function's predictor gives probabilities for a black, a white and a noisy picture."""
+    """Raise CorruptedError, or ModelError, unless the function's predictor gives probabilities for a black, a white and
+    a noisy picture.
+    """
     pictures = np.zeros((3, 3, size, size), np.uint8)
     pictures[1] = 255
     pictures[2] = np.random.default_rng(1).integers(0, 256, pictures.shape[1:], np.uint8)

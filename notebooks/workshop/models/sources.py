@@ -48,8 +48,8 @@ class Means:
 
 @dataclass(frozen=True)
 class Brought:
-    """`origin`: the place that gave the files; `vouched`: what vouches for them; `sums`: SHA-256 of what was fetched, by
-    name, which a later fetch must match.
+    """`origin`: the place that gave the files; `vouched`: what vouches for them; `sums`: SHA-256 by name of what was
+    fetched, which a later fetch must match.
     """
 
     origin: str

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from workshop.models.convert import PRESETS, SUFFIXES, Preprocessing, convert, given
 from workshop.models.convert.preprocessing import FITS
-from workshop.models.files import MANIFEST, ModelError, megabytes
+from workshop.models.files import ModelError, megabytes
 
 
 def _numbers(text: str) -> list[float]:
@@ -63,9 +63,7 @@ def main() -> int:
         print(remark)
     print(made.proof)
     size = sum(file.stat().st_size for file in made.folder.iterdir())
-    print(
-        f"wrote {made.folder}: {made.about['architecture']}, {made.about['classes']} classes, {megabytes(size)}, {MANIFEST}"
-    )
+    print(f"wrote {made.folder}: {made.about['architecture']}, {made.about['classes']} classes, {megabytes(size)}")
     return 0
 
 

@@ -102,8 +102,8 @@ def convert(
     count = int(np.prod(analysed.shape(analysed.output)))
     if len(named) != count:
         raise ConversionError(
-            f"the network has {count} classes, the labels are {len(named)} ({named_by}). Give one for each, in the order "
-            "of the network's outputs."
+            f"the network has {count} classes, the labels are {len(named)} ({named_by}). Give one for each, in the "
+            "order of the network's outputs."
         )
     made = Importer(analysed, wanted)
     folder.parent.mkdir(parents=True, exist_ok=True)

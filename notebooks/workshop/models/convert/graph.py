@@ -179,8 +179,8 @@ def analyse(model: onnx.ModelProto, picture: np.ndarray) -> Graph:
         found = running.run(None, {input_name: picture})
     except Exception as error:
         raise ConversionError(
-            f"ONNX Runtime cannot run this network on one picture of {picture.shape}: {_line(error)} Where its graph is "
-            "made for a larger batch, export it with a batch of 1 or a symbolic one."
+            f"ONNX Runtime cannot run this network on one picture of {picture.shape}: {_line(error)} Where its "
+            "graph is made for a larger batch, export it with a batch of 1 or a symbolic one."
         ) from error
     values = dict(zip((output.name for output in running.get_outputs()), found, strict=True)) | {input_name: picture}
     live = []

@@ -1,4 +1,4 @@
-"""From an analysed ONNX graph to a network of MXNet's: the walk over its nodes, and what comes before and behind them."""
+"""From an analysed ONNX graph to a network of MXNet's: the walk over its nodes, and what comes before and behind."""
 
 import mxnet as mx
 import numpy as np

@@ -282,7 +282,7 @@ def clip(at: At) -> mx.sym.Symbol:
 
 @operator("Softmax")
 def softmax(at: At) -> mx.sym.Symbol:
-    """In the middle of a network; the one at the end is Importer's. Before opset 13 it ran over all axes from one on."""
+    """In the middle of a network; the one at the end is Importer's. Before opset 13 it ran over all axes from one."""
     rank = len(at.shape())
     axis = int(at.attribute("axis", 1 if at.opset < 13 else -1)) % rank
     if at.opset < 13 and int(np.prod(at.shape()[axis + 1 :])) != 1:

@@ -13,7 +13,7 @@ EPSILON = 1e-5  # of the batch normalisations made here
 
 
 class Network:
-    """Symbols with the values of their inputs: `arguments` are weights, `auxiliary` a batch normalisation's statistics."""
+    """Symbols with the values of their inputs: `arguments` are weights, `auxiliary` normalisations' statistics."""
 
     def __init__(self):
         self.arguments: dict[str, np.ndarray] = {}

@@ -55,7 +55,7 @@ def given(
     size: int | None = None, mean: Any = None, deviation: Any = None, pixels: float = 1.0, channels: str = "RGB",
     fit: str | None = None, fraction: float | None = None, origin: str = "given",
 ) -> Preprocessing:  # fmt: skip
-    """What a person says. `mean`, `deviation`: of pixels from 0 to `pixels`. Raises ConversionError for what cannot be."""
+    """What a person says. `mean`, `deviation`: of pixels from 0 to `pixels`. Raises ConversionError."""
     scale = 255.0 / pixels
     found = Preprocessing(
         size, None if mean is None else _thrice(mean, scale), None if deviation is None else _thrice(deviation, scale),

@@ -30,7 +30,7 @@ LAYER_LIMIT = 2e-3  # largest difference of a layer's number, as a part of the l
 
 @dataclass(frozen=True)
 class Proof:
-    """`difference`: the largest of a probability over `pictures`; `agreed`: on how many both say the same class first."""
+    """`difference`: the largest of a probability over `pictures`; `agreed`: where both say the same class first."""
 
     reference: str
     pictures: int
@@ -84,7 +84,7 @@ def _unfused() -> Iterator[None]:
 
 
 def _compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:
-    """How many layers were compared, and the largest difference. Raises ConversionError with the first that is wrong."""
+    """How many layers were compared, and the largest difference. Raises ConversionError with the first wrong one."""
     graph, network = made.graph, made.network
     names = [name for node in graph.nodes for name in node.outputs if name in made.symbols]
     names = [name for name in names if graph.values[name].dtype == np.float32]
@@ -117,8 +117,9 @@ def _compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:
 
 
 def prove(made: Importer, folder: Path) -> Proof:
-    """Hold the files in `folder` to the source network. Raises ConversionError where they differ by more than the limits,
-    CorruptedError where the function's predictor refuses the model or dies on it.
+    """Hold the files in `folder` to the source network.
+
+    Raises ConversionError where they differ by more than the limits, CorruptedError where the function's predictor refuses the model or dies on it.
     """
     wanted, graph = made.preprocessing, made.graph
     samples = pictures(wanted.size)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from predict.images import INPUT_SIZE
 from workshop.models import about, acceptance
 from workshop.models.files import (
     INT8_SYMBOL,
@@ -44,6 +45,11 @@ def check_structure(folder: Path) -> list[str]:
             f"{SYMBOL} has no input 'data', or {PARAMS} no names: expected an image classifier of MXNet."
         )
     size = about.input_size(folder)
+    if size != INPUT_SIZE:
+        raise ModelError(
+            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {INPUT_SIZE} × {INPUT_SIZE}. Give a "
+            "network for those."
+        )
     arguments, outputs, auxiliary = symbol.infer_shape(data=(1, 3, size, size))
     wanted = dict(zip((f"arg:{name}" for name in symbol.list_arguments()), arguments, strict=True))
     wanted |= dict(zip((f"aux:{name}" for name in symbol.list_auxiliary_states()), auxiliary, strict=True))

@@ -119,7 +119,8 @@ def _compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:
 def prove(made: Importer, folder: Path) -> Proof:
     """Hold the files in `folder` to the source network.
 
-    Raises ConversionError where they differ by more than the limits, CorruptedError where the function's predictor refuses the model or dies on it.
+    Raises ConversionError where they differ by more than the limits, CorruptedError where the function's
+    predictor refuses the model or dies on it.
     """
     wanted, graph = made.preprocessing, made.graph
     samples = pictures(wanted.size)

@@ -1,8 +1,8 @@
 """Weights in PyTorch's names and shapes, made from a name's own seed, and what PyTorch's networks say with them.
 
-`pytorch_answers.json` was written by `python -m tests.cases.pytorch` in an environment with torch and torchvision: class
-scores of torchvision's networks with these weights, evaluation mode, for `picture()`. The tests hold the converter's
-drawings of the same networks to them, without torch.
+`pytorch_answers.json` was written by `python -m tests.cases.pytorch` in an environment with torch and torchvision: the
+class scores of torchvision's networks with these weights, evaluation mode, for `picture()`. The tests hold the
+converter's drawings of the same networks to them, without torch.
 """
 
 import json
@@ -55,8 +55,10 @@ def resnet(kind: str, classes: int = CLASSES) -> dict[str, np.ndarray]:
         outer = inner * 4 if is_bottleneck else inner
         for number in range(count):
             block = f"layer{stage + 1}.{number}"
-            sides = ((inner, width, 1), (inner, inner, 3), (outer, inner, 1))
-            for index, (out, into, side) in enumerate(sides if is_bottleneck else ((inner, width, 3), (inner, inner, 3))):
+            sides = [(inner, width, 1), (inner, inner, 3), (outer, inner, 1)]
+            if not is_bottleneck:
+                sides = [(inner, width, 3), (inner, inner, 3)]
+            for index, (out, into, side) in enumerate(sides):
                 conv(f"{block}.conv{index + 1}", out, into, side)
                 norm(f"{block}.bn{index + 1}", out)
             if number == 0 and width != outer:

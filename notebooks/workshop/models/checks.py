@@ -47,8 +47,8 @@ def check_structure(folder: Path) -> list[str]:
     size = about.input_size(folder)
     if size != INPUT_SIZE:
         raise ModelError(
-            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {INPUT_SIZE} × {INPUT_SIZE}. Give a "
-            "network for those."
+            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {INPUT_SIZE} × {INPUT_SIZE}. "
+            "Give a network for those."
         )
     arguments, outputs, auxiliary = symbol.infer_shape(data=(1, 3, size, size))
     wanted = dict(zip((f"arg:{name}" for name in symbol.list_arguments()), arguments, strict=True))

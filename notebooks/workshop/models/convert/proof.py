@@ -83,7 +83,7 @@ def _unfused() -> Iterator[None]:
             os.environ["MXNET_SUBGRAPH_BACKEND"] = before
 
 
-def _compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:
+def compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:
     """How many layers were compared, and the largest difference. Raises ConversionError with the first wrong one."""
     graph, network = made.graph, made.network
     names = [name for node in graph.nodes for name in node.outputs if name in made.symbols]
@@ -124,7 +124,7 @@ def prove(made: Importer, folder: Path) -> Proof:
     """
     wanted, graph = made.preprocessing, made.graph
     samples = pictures(wanted.size)
-    layers, layer_difference = _compare_layers(made, samples[0])
+    layers, layer_difference = compare_layers(made, samples[0])
     source, channels_last = session(graph.model), is_channels_last(list(graph.picture.shape))
     found = [source.run([graph.output], {graph.input: normalised(one, wanted, channels_last)})[0] for one in samples]
     expected = probabilities(made.ending, np.stack([np.reshape(one, -1) for one in found]))

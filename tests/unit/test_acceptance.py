@@ -12,8 +12,8 @@ from workshop.models import acceptance
 from workshop.training.resnet import resnet18
 
 LABELS = ["a", "b", "c"]
-# Operators that MXNet registers late (MXListAllOpNames). Of 458 operators that a network could be made of, the predictor
-# died on the first row's and refused the second's while `check_structure` took them; listing them mended all.
+# Operators that MXNet registers late (MXListAllOpNames). Of 458 operators that a network could be made of, the
+# predictor died on the first of these and refused the second while `check_structure` took them; listing mended all.
 DIED = {
     "Pad": {"mode": "constant", "pad_width": (0, 0, 0, 0, 1, 1, 1, 1)}, "SwapAxis": {"dim1": 2, "dim2": 3},
     "SliceChannel": {"num_outputs": 3}, "SequenceMask": {}, "BatchNorm_v1": {}, "IdentityAttachKLSparseReg": {},

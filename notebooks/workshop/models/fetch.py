@@ -116,6 +116,8 @@ def _fetch(place: str, folder: Path, staging: Path, mirrors: Sequence[Mirror | C
     if widen(staging / PARAMS):
         vouched += "; float16 widened to float32"
     check_structure(staging)
+    if said := about.read(staging):
+        about.write(staging, said | {"name": folder.name})
     record = {"source": place, "origin": brought.origin, "vouched": vouched, "sums": brought.sums}
     save(staging / RECORD, json.dumps(record, indent=1).encode())
     write_manifest(staging)

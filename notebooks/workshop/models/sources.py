@@ -30,6 +30,7 @@ from workshop.models.files import (
     sha256,
 )
 
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _UNTITLED = ("model", "pytorch_model", "weights", "network")  # file names that say nothing
 
 
@@ -179,7 +180,7 @@ class Conversion:
 
         made = convert.convert(
             file, staging, given=convert.given(**self.pictures) if self.pictures else None, classes=self.classes,
-            architecture=self.architecture, name=title(self.url), licence=self.licence, origin=origin or self.url,
+            architecture=self.architecture, licence=self.licence, origin=origin or self.url,
             more=dict(self.about),
         )  # fmt: skip
         pinned = "SHA-256 as pinned" if self.sha256 else "SHA-256 recorded on the first fetch"
@@ -235,12 +236,12 @@ def title(source: str | Path) -> str:
     name = parts[-1] if parts else ""
     if name.endswith(FOREIGN):
         name = name.rpartition(".")[0]
-        if name in _UNTITLED and len(parts) > 1:
-            at = parts.index("resolve") if "resolve" in parts else len(parts) - 1
+        at = parts.index("resolve") if "resolve" in parts else len(parts) - 1
+        if name in _UNTITLED and at and re.fullmatch(_NAME, parts[at - 1]):
             name = parts[at - 1]
     elif "?" in text or "#" in text:
         name = ""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(_NAME, name):
         raise ModelError(
             f"model {text!r}: expected 'practice', 'efficientnet-lite0', 'imagenet', a folder, an s3:// or https:// "
             f"prefix, or a file that ends with {', '.join(FOREIGN)}, whose last part is made of letters, digits, '.', "
@@ -284,7 +285,7 @@ EFFICIENTNET = Packaged(
     Conversion(
         "efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         pictures={"mean": 127, "deviation": 128, "pixels": 255, "size": 224, "fit": "centre-crop", "fraction": 0.875},
-        classes="imagenet", licence="Apache-2.0", about={"name": "efficientnet-lite0"},
+        classes="imagenet", licence="Apache-2.0",
     ),
 )  # fmt: skip
 NAMED = ("practice", "efficientnet-lite0", "imagenet")

@@ -29,12 +29,9 @@ _FLOAT32, _UINT8, _INT8 = 0, 3, 5  # MXNet's numbers of the types
 _LIST_OF_ARRAYS, _ARRAY_VERSION, _DENSE, _MOST_DIMENSIONS = 0x112, 0xF993FAC9, 0, 8
 _CODES = "__codes__"  # the attribute of an int8 network's input: workshop.quantization
 
-_uint = ctypes.c_uint32
-_uint_p = ctypes.POINTER(ctypes.c_uint32)
-_int_p = ctypes.POINTER(ctypes.c_int)
-_handle = ctypes.c_void_p
-_handles = ctypes.POINTER(ctypes.c_void_p)
-_names = ctypes.POINTER(ctypes.c_char_p)
+_uint, _handle = ctypes.c_uint32, ctypes.c_void_p
+_uint_p, _int_p = ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(ctypes.c_int)
+_handles, _names = ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_char_p)
 
 
 class ModelError(ValueError):
@@ -148,6 +145,9 @@ def load_library() -> ctypes.CDLL:
     library.MXExecutorOutputs.argtypes = [_handle, to(_uint), to(_handles)]
     for kind in ("MXNDArrayFree", "MXSymbolFree", "MXExecutorFree"):
         getattr(library, kind).argtypes = [_handle]
+    library.MXListAllOpNames.argtypes = [to(_uint), to(_names)]
+    # Registers the operators of MXNet's old kind (Pad, SwapAxis, SliceChannel, …), which crash a network until then.
+    library.MXListAllOpNames(ctypes.byref(_uint()), ctypes.byref(_names()))
     return library
 
 
@@ -287,8 +287,7 @@ class Predictor:
         """
         view = memoryview(batch)
         if view.shape != self.input_shape or view.format != "B" or not view.c_contiguous:
-            came = f"format {view.format!r} {view.shape}"
-            raise ValueError(f"expected C-contiguous uint8 {self.input_shape}, got {came}")
+            raise ValueError(f"expected C-contiguous uint8 {self.input_shape}, got {view.format!r} {view.shape}")
         planes = view.tobytes()
         if self._codes:
             plane = len(planes) // 3
@@ -373,10 +372,7 @@ def _codes(symbol_json: bytes) -> list[bytes] | None:
     written = attributes.get(INPUT_NAME, {}).get(_CODES)
     if written is None:
         return None
-    try:
-        codes = bytes.fromhex(written)
-    except ValueError:
-        codes = b""
+    codes = bytes.fromhex(written) if re.fullmatch(r"([0-9a-fA-F]{2})*", written) else b""
     if len(codes) != 3 * 256:
         raise ModelError(f"the symbol's {_CODES} are not 256 bytes for each of 3 channels, in hexadecimal digits")
     return [codes[start : start + 256] for start in range(0, len(codes), 256)]

@@ -21,7 +21,8 @@ from pathlib import Path
 from workshop import ROOT, ToldError
 
 TOOLCHAIN, APPLICATION = "toolchain.yml", "template.yml"
-MODELS = ("practice", "imagenet")  # sources with a name of their own
+MODELS = ("practice", "efficientnet-lite0", "imagenet")  # sources with a name of their own
+FOREIGN = (".onnx", ".safetensors", ".pth", ".pt", ".bin")  # files of other frameworks, which are converted
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 
 # Parameters that the lab fills: something else that is chosen decides on each, and two answers could contradict.
@@ -240,26 +241,26 @@ def check_precision(precision: str) -> str:
 
 
 def check_model(model: str, base: Path = ROOT) -> str:
-    """The source of a model in full: a name of `MODELS`, a prefix without its last `/`, or a folder's absolute path.
+    """The source of a model in full: a name of `MODELS`, a prefix without its last `/`, or a folder's or file's path.
 
-    `base`: where a relative path begins. Raises ChoiceError unless it is one of these, and the folder is there.
+    `base`: where a relative path begins. Raises ChoiceError unless it is one of these, and the folder or file is there.
     """
     if model in MODELS or re.match(r"(s3|https?)://[^/]", model):
         place = model.rstrip("/")
     elif "://" in model:
         raise ChoiceError(f"model {model!r}: expected a folder, or a prefix that begins with s3://, https:// or http://.")
     else:
-        folder = (base / Path(model).expanduser()).resolve()
-        if not folder.is_dir():
-            names = " or ".join(map(repr, MODELS))
+        found = (base / Path(model).expanduser()).resolve()
+        if not found.is_dir() and not (found.is_file() and found.name.endswith(FOREIGN)):
+            names = ", ".join(map(repr, MODELS))
             near = difflib.get_close_matches(model, MODELS, n=1)
             hint = f": did you mean {near[0]!r}?" if near else "."
             raise ChoiceError(
-                f"model {model!r}: expected {names}, an s3:// or https:// prefix, or a folder; no folder {folder} "
-                f"here{hint}"
+                f"model {model!r}: expected {names}, an s3:// or https:// prefix, a folder, or a file that ends with "
+                f"{', '.join(FOREIGN)}; no folder {found} here{hint}"
             )
-        place = str(folder)
-    if not parameters(APPLICATION)["ModelName"].takes(place.rpartition("/")[2]):
+        place = str(found)
+    if not parameters(APPLICATION)["ModelName"].takes(place.partition("#")[0].rpartition("/")[2]):
         raise ChoiceError(
             f"model {model!r}: expected a source whose last part is made of letters, digits, '.', '_' and '-': that is "
             "the model's name."

@@ -1,11 +1,14 @@
 """A model's files: where they come from, how they are verified, and where they lie on this machine."""
 
 from predict.model_files import STEM
+from workshop.models.checks import check_structure, widen
 from workshop.models.download import download
-from workshop.models.fetch import MIRRORS, Mirror, fetch, fetched, model_name
+from workshop.models.fetch import fetch, fetched
 from workshop.models.files import (
+    ABOUT,
     FETCHED,
     FILES,
+    FOREIGN,
     INPUT_SHAPE,
     INT8_SYMBOL,
     MANIFEST,
@@ -19,19 +22,22 @@ from workshop.models.files import (
     ModelError,
     ModelFiles,
     SourceError,
-    check_structure,
     megabytes,
     open_model,
     parse_manifest,
     read_labels,
     sha256,
-    widen,
     write_manifest,
 )
+from workshop.models.sources import IMAGENET, MIRRORS, Conversion, Mirror
+from workshop.models.sources import title as model_name
 
 __all__ = [
+    "ABOUT",
     "FETCHED",
     "FILES",
+    "FOREIGN",
+    "IMAGENET",
     "INPUT_SHAPE",
     "INT8_SYMBOL",
     "MANIFEST",
@@ -43,6 +49,7 @@ __all__ = [
     "SYMBOL",
     "SYMBOLS",
     "SYNSET",
+    "Conversion",
     "CorruptedError",
     "Mirror",
     "ModelError",

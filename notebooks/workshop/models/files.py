@@ -1,25 +1,23 @@
-"""The files of a model on this machine: their names, their sums, and whether they belong together."""
+"""The files of a model on this machine: their names and their sums."""
 
-import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from predict import model_files
 from predict.model_files import INT8_SYMBOL, MANIFEST, PARAMS, SYMBOL, SYMBOLS, SYNSET
 from workshop import ROOT, ToldError
 
 FILES = (SYMBOL, PARAMS, SYNSET)
+ABOUT = "model.json"  # optional
+OPTIONAL = (INT8_SYMBOL, ABOUT)
 RECORD = "source.json"
 PRACTICE = ROOT / "models" / "practice"
 FETCHED = ROOT / "models" / "fetched"
-INPUT_SHAPE = (1, 3, 224, 224)
+INPUT_SHAPE = (1, 3, 224, 224)  # of a model that says nothing of itself
 
 
 class ModelError(ToldError):
@@ -94,7 +92,7 @@ def sha256(path: Path) -> str:
 
 
 def parse_manifest(text: str, where: str) -> dict[str, str]:
-    """The sums of a model's files out of a `SHA256SUMS`; the int8 symbol may be missing there, and no other.
+    """The sums of a model's files out of a `SHA256SUMS`; those of `OPTIONAL` may be missing there, and no other.
 
     Raises CorruptedError when one is missing or malformed.
     """
@@ -104,12 +102,12 @@ def parse_manifest(text: str, where: str) -> dict[str, str]:
             f"{where} has no SHA-256 of {', '.join(missing)}. Write it where the files are, with "
             f"`sha256sum {' '.join(FILES)} > {MANIFEST}`."
         )
-    return {name: sums[name] for name in (*FILES, INT8_SYMBOL) if name in sums}
+    return {name: sums[name] for name in (*FILES, *OPTIONAL) if name in sums}
 
 
 def write_manifest(folder: Path) -> Path:
     """Write `SHA256SUMS` for the model's files in `folder`, in the form of `sha256sum`."""
-    names = [name for name in (*FILES, INT8_SYMBOL) if (folder / name).exists()]
+    names = [name for name in (*FILES, *OPTIONAL) if (folder / name).exists()]
     save(folder / MANIFEST, "".join(f"{sha256(folder / name)}  {name}\n" for name in names).encode())
     return folder / MANIFEST
 
@@ -141,73 +139,6 @@ def read_labels(synset: Path) -> list[str]:
     if not labels:
         raise CorruptedError(f"{SYNSET} is empty: expected one line per class. Fetch the model again.")
     return labels
-
-
-def check_structure(folder: Path) -> list[str]:
-    """Check that symbol, params and synset belong together, and return the labels.
-
-    The symbol must parse, every parameter it names must be there with the shape that an input of (1, 3, 224, 224)
-    asks for, and the last layer must have as many rows as there are labels. Raises CorruptedError.
-    """
-    import mxnet as mx  # takes a second, and most readers of this module need no network
-
-    folder = Path(folder)
-    labels = read_labels(folder / SYNSET)
-    try:
-        symbol = mx.sym.load_json((folder / SYMBOL).read_text(encoding="utf-8"))
-    except (mx.MXNetError, ValueError) as error:
-        raise CorruptedError(f"{SYMBOL} is not a network that MXNet can read. Check its source.") from error
-    try:
-        values = mx.nd.load(str(folder / PARAMS))
-    except mx.MXNetError as error:
-        raise CorruptedError(f"{PARAMS} holds no parameters that MXNet can read. Check its source.") from error
-    if "data" not in symbol.list_arguments() or not isinstance(values, dict):
-        raise CorruptedError(
-            f"{SYMBOL} has no input 'data', or {PARAMS} no names: expected an image classifier of MXNet."
-        )
-    arguments, outputs, auxiliary = symbol.infer_shape(data=INPUT_SHAPE)
-    wanted = dict(zip((f"arg:{name}" for name in symbol.list_arguments()), arguments, strict=True))
-    wanted |= dict(zip((f"aux:{name}" for name in symbol.list_auxiliary_states()), auxiliary, strict=True))
-    for name, shape in wanted.items():
-        if name in ("arg:data", "arg:softmax_label"):
-            continue
-        got = values[name].shape if name in values else "nothing"
-        if got != shape:
-            raise CorruptedError(
-                f"{PARAMS} does not fit {SYMBOL}: {name} should be {shape}, got {got}. Check the source."
-            )
-    if outputs[0] != (1, len(labels)):
-        raise CorruptedError(
-            f"{SYNSET} has {len(labels)} lines; the last layer has {outputs[0][1]} rows. Check the source."
-        )
-    return labels
-
-
-def widen(params: Path) -> bool:
-    """Turn float16 parameters into float32, in place and in one step; True if there were any.
-
-    The function takes float32 only. Each float16 number is a float32 number too: nothing is rounded.
-    """
-    import mxnet as mx
-
-    try:
-        values = mx.nd.load(str(params))
-    except mx.MXNetError as error:
-        raise CorruptedError(f"{PARAMS} holds no parameters that MXNet can read. Check its source.") from error
-    if not isinstance(values, dict) or all(value.dtype is np.float32 for value in values.values()):
-        return False
-    part = Path(params).with_name(f"{Path(params).name}.wide.part")
-    needed = sum(4 * value.size for value in values.values())
-    if needed > shutil.disk_usage(part.parent).free:
-        raise OSError(errno.ENOSPC, f"the widened parameters need {megabytes(needed)}")
-    try:
-        mx.nd.save(str(part), {name: value.astype("float32") for name, value in values.items()})
-    except mx.MXNetError as error:
-        raise ModelError(f"{part} could not be written: {str(error).strip().splitlines()[0]}") from error
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(params)
-    return True
 
 
 def read_record(folder: Path) -> dict:

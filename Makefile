@@ -39,7 +39,7 @@ scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
 test: setup ## check everything: lint, unit tests, templates, package, end to end, browser, notebooks
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest -n auto $(ARGS)
 
 judge: setup ## say what AWS would refuse of the templates, the roles and the pipeline, without asking it
 	@$(RUN) workshop.deployment.judge

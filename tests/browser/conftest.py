@@ -164,9 +164,12 @@ def screenshots() -> Iterator[Callable[[str], Path]]:
         (folder / f"{kind}.sha256").write_text(sources(kind) + "\n")
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[Lab]:
-    """`make lab`, with Jupyter's settings of a new user and an emulator of its own, which notebook 00 starts."""
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
+    """`make lab`, with Jupyter's settings of a new user and an emulator of its own, which notebook 00 starts.
+
+    Its kernels may fetch from the tests' host of pictures.
+    """
     folder, emulator = tmp_path_factory.mktemp("jupyterlab"), free_port()
     for name, values in SETTINGS.items():
         file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -175,6 +178,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS"))}
     env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     env |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "IPYTHONDIR": str(folder / "ipython")}
+    env |= {"ALLOWED_PRIVATE_HOSTS": pictures.removeprefix("http://")}
     arguments = f"--no-browser --port={free_port()} --ServerApp.port_retries=0"
     arguments += f" --FileCheckpoints.checkpoint_dir={folder / 'checkpoints'}"
     log = folder / "log"

@@ -66,6 +66,19 @@ def wait_until_done(page: Page, panel: Locator) -> list[dict[str, str]]:
         page.wait_for_timeout(200)
 
 
+def edit(page: Page, panel: Locator, changes: dict[str, str]) -> None:
+    """Write other values into the notebook's first code cell, which holds its parameters."""
+    source = panel.locator(".jp-CodeCell").first.locator(".cm-content")
+    text = source.inner_text() if changes else ""
+    for old, new in changes.items():
+        assert old in text, text
+        text = text.replace(old, new)
+    if changes:
+        source.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(text)
+
+
 def run_all(page: Page, panel: Locator) -> list[dict[str, str]]:
     """The saved outputs away, then Run > Run All Cells: what is to be seen afterwards comes from this run."""
     menu(page, "Edit", "Clear Outputs of All Cells")

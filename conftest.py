@@ -1,4 +1,4 @@
-"""What all tests share: an emulator of their own, an environment without the user's AWS settings, the order, the cores."""
+"""What all tests share: an emulator of their own, no AWS settings of the user's, the order, and the cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell
 
 from tests import building, parallel
 from tests.solutions import solutions
-from workshop import ROOT, emulator, models
+from workshop import emulator, models
 from workshop.deployment import all_at_once
 from workshop.headless import runner
 from workshop.lab import Lab, connect

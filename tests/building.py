@@ -1,6 +1,6 @@
 """One build at a time: `.build/sam` and `template-export.yml` are one for all that build in this folder.
 
-Tests on several cores deploy side by side: the notebooks under nbval, the notebooks in JupyterLab, the end-to-end tests.
+Tests on several cores deploy side by side: the notebooks under nbval and in JupyterLab, and the end-to-end tests.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def alone() -> Iterator[None]:
 
 
 def hold_while(needed: bool) -> None:
-    """The same for a notebook, whose cells are a test each: taken before the first of them, given back after the last."""
+    """The same for a notebook, whose cells are a test each: taken before the first, given back after the last."""
     if needed and not _held:
         _held.append(_take())
     elif not needed:

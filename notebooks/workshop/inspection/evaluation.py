@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workshop.training.loop import progress
+from workshop.progress import progress
 
 Predict = Callable[[np.ndarray], np.ndarray]
 

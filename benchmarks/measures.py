@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,7 @@ class Bench:
             batch = np.concatenate(prepared)
             file.write(batch.tobytes())
             file.flush()
+            runs: dict[str, tuple[str, dict[str, str]]]
             runs = {name: (name, {}) for name in [OURS, *self.names] if name != PER_REQUEST}
             runs |= {
                 f"{name}, {level}": (name, {"DNNL_MAX_CPU_ISA": level}) for name in self.ours for level in LEVELS[1:]
@@ -130,7 +132,7 @@ class Bench:
 
     def warm(self) -> dict:
         """The whole handler on a small and a large picture, and the network alone, on one thread and on two."""
-        commands = {
+        commands: dict[str, dict[str, Any]] = {
             "500 x 375": {"event": event_file(SMALL), "times": 25},
             "4000 x 3000": {"event": event_file(LARGE), "times": 4},
             "network": {"network": 15},
@@ -176,7 +178,8 @@ class Bench:
 
     def memory(self) -> dict:
         """Resident memory of the function, MB, its decoder's own included, over many requests."""
-        result, requests = {}, self.options.requests
+        result: dict[str, list[list[float]]] = {}
+        requests = self.options.requests
         for name in self.ours:
             with Child(name, self.endpoint) as child:
                 result[name] = []
@@ -212,6 +215,7 @@ class Bench:
             for place, (file, _) in zip(events, files, strict=True):
                 place.write_text(json.dumps(event(file.read_bytes())))
             # The other float32 networks are this one to the last digits: part `same`.
+            runs: dict[str, tuple[str, dict[str, str]]]
             runs = {name: (name, {}) for name in self.names if name in (*self.ours, report.ORT, report.ORT_INT8)}
             if OURS_INT8 in self.names:
                 runs |= {f"{OURS_INT8}, {level}": (OURS_INT8, {"DNNL_MAX_CPU_ISA": level}) for level in LEVELS[1:]}

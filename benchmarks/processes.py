@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, Self
 
 from benchmarks import preparation
 from benchmarks.preparation import ARTIFACT, BENCHMARKS, BUCKET, PREFIX, ROOT, VARIANTS
@@ -21,12 +22,19 @@ PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 @contextmanager
 def running_store() -> Iterator[tuple[str, int]]:
     """The model store's address and process id."""
+    command = [sys.executable, str(BENCHMARKS / "store.py"), str(preparation.WORK / "store")]
     with subprocess.Popen(
-        [sys.executable, str(BENCHMARKS / "store.py"), str(preparation.WORK / "store")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as process:  # fmt: skip
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid
-        process.stdin.close()
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        stdin, stdout = pipes(process)
+        yield f"http://127.0.0.1:{int(stdout.readline())}", process.pid
+        stdin.close()
+
+
+def pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    """Standard input and output of a process that was started with both as pipes."""
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
 
 
 class Child:
@@ -77,12 +85,13 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self.log,
         )
+        self.stdin, self.stdout = pipes(self.process)
 
-    def ask(self, **command) -> dict:
+    def ask(self, **command: Any) -> dict[str, Any]:
         """The answer to one command. Raises RuntimeError where the process ended or the handler's status is not 200."""
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        self.stdin.write(json.dumps(command) + "\n")
+        self.stdin.flush()
+        line = self.stdout.readline()
         if not line:
             self.log.seek(0)
             raise RuntimeError(f"{self.name} ended: {self.log.read()[-3000:]}")
@@ -91,12 +100,12 @@ class Child:
             raise RuntimeError(f"{self.name} answered {result['answer']}")
         return result
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exception):
+    def __exit__(self, *_exception: object) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.stdin.close()
+        self.stdout.close()
         self.log.close()

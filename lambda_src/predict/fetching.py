@@ -73,7 +73,7 @@ Resolver = Callable[[str, int], Iterable[str]]
 def system_resolver(host: str, port: int) -> list[str]:
     """The addresses of a host name, as the system's resolver gives them. Raises OSError when it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(entry[4][0] for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def is_public(address: Address) -> bool:
@@ -128,13 +128,14 @@ class _Target:
     """One hop: what to ask whom."""
 
     url: Url
+    scheme: str
     host: str  # lower case, ASCII, IPv6 without brackets
     port: int
 
     @property
     def host_header(self) -> str:
-        default = self.port == _DEFAULT_PORT[self.url.scheme]
-        return self.url.host if default else f"{self.url.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORT[self.scheme] else f"{host}:{self.port}"
 
 
 class _Clock:
@@ -215,7 +216,7 @@ def _parse(url: str) -> _Target:
     port = _DEFAULT_PORT[scheme] if parsed.port is None else parsed.port
     if port in _BAD_PORTS or port > 65535:
         raise error("url_malformed", f"port {port} is not one that serves pictures over {scheme}")
-    return _Target(parsed, host.strip("[]"), port)
+    return _Target(parsed, scheme, host.strip("[]"), port)
 
 
 def _public_addresses(target: _Target, clock: _Clock, allowed: AllowedHosts, resolver: Resolver) -> list[Address]:
@@ -278,7 +279,8 @@ def _connect(
     problem: Exception | None = None
     for address in addresses[:_MAX_ADDRESSES]:
         timeout = clock.left(_CONNECT_SECONDS)
-        if target.url.scheme == "https":
+        connection: HTTPConnection
+        if target.scheme == "https":
             # The connection goes to the address; the certificate must be the host's.
             connection = HTTPSConnection(
                 str(address), target.port, timeout=timeout, server_hostname=target.host,
@@ -320,7 +322,7 @@ class _Watchdog:
 
     def __init__(self, sock: socket.socket, seconds: float):
         self.fired = False
-        self._socket = sock
+        self._socket: socket.socket | None = sock
         self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._fire)
         self._timer.daemon = True

@@ -58,6 +58,7 @@ def run_phase(phase: str, environment: dict[str, str], spec: dict | None = None)
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )
+            assert process.stdout is not None
             for line in process.stdout:
                 log.write(line)
                 if line.strip():

@@ -23,7 +23,7 @@ def predict_files(files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndar
 
     answers = []
     for file in progress(files, desc="evaluate", unit="image"):
-        batch = images.network_input(Path(file).read_bytes())
+        batch = np.asarray(images.network_input(Path(file).read_bytes()))
         answers.append([predict(batch) for predict in predicts])
     return np.array(answers, np.float32).transpose(1, 0, 2)
 

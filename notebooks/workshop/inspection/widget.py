@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import ipywidgets
@@ -151,9 +152,16 @@ def panel(ask: Ask, heat: Heat | None = None) -> ipywidgets.VBox:
         plt.close(figure)
         drawing.value, drawing.layout.display, message.value = drawn.getvalue(), None, ""
 
-    upload.observe(lambda change: change["new"] and answer(upload, bytes(change["new"][0]["content"])), "value")
-    address.observe(lambda change: change["new"].strip() and answer(address, change["new"].strip()), "value")
-    sample.observe(lambda change: change["new"] and answer(sample, change["new"]), "value")
+    def follow(chosen: ipywidgets.ValueWidget, picture_of: Callable[[Any], bytes | str]) -> None:
+        def changed(change: dict[str, Any]) -> None:
+            if change["new"] and (picture := picture_of(change["new"])):
+                answer(chosen, picture)
+
+        chosen.observe(changed, "value")
+
+    follow(upload, lambda files: bytes(files[0]["content"]))
+    follow(address, str.strip)
+    follow(sample, str)
     return ipywidgets.VBox([ipywidgets.HBox([upload, address, sample]), message, drawing])
 
 

@@ -94,7 +94,8 @@ class Load:
     @property
     def execution_seconds(self) -> np.ndarray:
         """The seconds that the function itself says each answer took, in order of the pictures."""
-        return np.array([sum(one.body["timings_ms"].values()) / 1000 for one in self.answers if one.ok])
+        bodies = [one.body for one in self.answers if one.ok and one.body]
+        return np.array([sum(body["timings_ms"].values()) / 1000 for body in bodies])
 
     def done_by(self, share: float) -> float:
         """Seconds from the run's beginning until this share of the pictures (0 to 1) was answered."""

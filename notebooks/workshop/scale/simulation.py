@@ -6,13 +6,14 @@ synchronous requests.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import simpy
 from simpy.events import Timeout
 
+from workshop.scale.load import backoff
 from workshop.scale.run import OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA, Run
 
 Seconds = Callable[[int], float]
@@ -80,10 +81,11 @@ class Bucket:
 class Sampler:
     """Draws from measured values, with replacement, however many requests are under way. Calling it returns one."""
 
-    def __init__(self, values: Sequence[float], rng: np.random.Generator):
+    def __init__(self, values: Sequence[float] | np.ndarray, rng: np.random.Generator):
         if len(values) == 0:
             raise ValueError("expected at least one measured value to draw from")
-        self.values, self.rng, self.drawn = np.asarray(values, float), rng, iter(())
+        self.values, self.rng = np.asarray(values, float), rng
+        self.drawn: Iterator[float] = iter(())
 
     def __call__(self, under_way: int = 1) -> float:
         for value in self.drawn:
@@ -98,7 +100,7 @@ class Crowd:
     Between two measured numbers it interpolates, quantile by quantile; beyond the last it draws from the last.
     """
 
-    def __init__(self, measured: Mapping[int, Sequence[float]], rng: np.random.Generator):
+    def __init__(self, measured: Mapping[int, Sequence[float] | np.ndarray], rng: np.random.Generator):
         self.measured, self.rng = {number: np.asarray(measured[number], float) for number in sorted(measured)}, rng
         self.samplers: dict[int, Sampler] = {}
 
@@ -294,11 +296,11 @@ def queue_loop(env: simpy.Environment, fleet: Fleet, times: np.ndarray) -> np.nd
 
 def closed_loop(
     env: simpy.Environment, function: Function, clients: int, requests: int, rng: np.random.Generator,
-    pause: Callable[[int, np.random.Generator], float] | None = None,
+    pause: Callable[[int, np.random.Generator], float] = backoff,
 ) -> Run:
     """`clients` that each send their next request when the last one is answered, `requests` answers altogether.
 
-    A refused request is sent again after `pause(tries, rng)` seconds (default: `load.backoff`'s rule), until it is
+    A refused request is sent again after `pause(tries, rng)` seconds (default: `load`'s rule), until it is
     answered; `Run.seconds` is of the try that was.
     """
     tries: list[tuple[float, int, float, bool]] = []
@@ -322,14 +324,14 @@ def closed_loop(
                 yield env.timeout(pause(attempt, rng))
             finished = env.now
 
-    if pause is None:
-        from workshop.scale.load import backoff as pause
     for _ in range(clients):
         env.process(client())
     env.run()
     came, outcome, seconds, cold = (np.array(column) for column in zip(*sorted(tries), strict=True))
-    samples = np.array([(0.0, 0, 0), (finished, function.environments, function.running)]).T
-    return Run(came, outcome, seconds, cold.astype(bool), *samples, function.busy_seconds, finished)
+    at, environments, running = np.array([(0.0, 0, 0), (finished, function.environments, function.running)]).T
+    return Run(
+        came, outcome, seconds, cold.astype(bool), at, environments, running, function.busy_seconds, finished
+    )
 
 
 def _samples(env: simpy.Environment, function: Function, horizon: float, every: float) -> list[tuple[float, int, int]]:

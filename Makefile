@@ -10,6 +10,8 @@ CHOICES = --target $(TARGET) --port $(PORT) $(if $(REGION),--region $(REGION)) \
 VENV_PYTHON = $(CURDIR)/.venv/bin/python
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+BIN = $(CURDIR)/.venv/bin
+CHECKS = format lint types templates imports spelling quick
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 
 # Another Python's settings would leak into ours.
@@ -18,7 +20,7 @@ export PYTHONNOUSERSITE = 1
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy preflight scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
+.PHONY: help setup deploy preflight scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -38,11 +40,39 @@ preflight: setup ## before anything is made: what the account allows, what is in
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
-test: setup ## check everything: lint, unit tests, templates, package, end to end, browser, notebooks
+test: setup ## check everything, on all cores; ARGS= names some tests, or says more to pytest
 	@$(RUN) pytest -n auto $(ARGS)
 
 judge: setup ## say what AWS would refuse of the templates, the roles and the pipeline, without asking it
 	@$(RUN) workshop.deployment.judge
+
+check: setup ## check what can be checked in a minute: the next seven, side by side
+	@$(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=target $(CHECKS)
+
+format: setup ## whether all code has ruff's format; `.venv/bin/ruff format` gives it
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
+
+lint: setup ## ruff
+	@$(BIN)/ruff check --quiet .
+
+types: setup ## mypy over predict, workshop, scripts and benchmarks
+	@$(BIN)/mypy
+
+templates: setup ## cfn-lint over both templates
+	@$(BIN)/cfn-lint template.yml toolchain.yml
+
+imports: setup ## import-linter: which way imports run
+	@$(BIN)/lint-imports --no-logo --cache-dir .build/import-linter
+
+spelling: setup ## codespell
+	@$(BIN)/codespell
+
+quick: setup ## the unit tests that are not marked slow
+	@$(RUN) pytest -q -n 2 -m "not slow" tests/unit tests/templates
+
+coverage: setup ## which branches the unit tests take, by file and by room
+	@$(RUN) pytest -q -n auto --cov --cov-report= tests/unit tests/fuzz tests/templates $(ARGS)
+	@$(BIN)/python scripts/coverage.py
 
 browser: setup ## check the page, the report and JupyterLab in headless Chromium
 	@$(RUN) pytest tests/browser $(ARGS)
@@ -79,7 +109,7 @@ down: ## stop the emulator; everything of the local target is in its memory, and
 	@if [ -x "$(VENV_PYTHON)" ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
-	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml .aws-sam .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml .aws-sam .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 lock: setup ## resolve environment.yml and requirements-emulator.in into the locks

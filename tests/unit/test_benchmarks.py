@@ -17,6 +17,8 @@ from predict import images
 from predict.predictor import Predictor
 from workshop import ROOT, models
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):

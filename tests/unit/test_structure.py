@@ -18,6 +18,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_imports_run_one_way_and_in_no_circle():
     done = lint_imports(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page
 from tests.browser.gateway import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-SECONDS = 420  # for one notebook; the longest builds the package and deploys it, or measures under load
+SECONDS = 840  # for one notebook; the longest builds the package and deploys it, or measures under load
 SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},  # nothing is written into the checkout
     "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, those out of sight too

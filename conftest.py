@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from nbformat.v4 import new_code_cell
 
-from tests import building, parallel
+from tests import building, leftovers, parallel
 from tests.solutions import solutions
 from workshop import emulator, models
 from workshop.deployment import all_at_once
@@ -101,6 +101,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     building.hold_while(False)
     while _emulators:
         _emulators.pop().stop()
+    if config.pluginmanager.has_plugin("dsession"):
+        for what in leftovers.end(config._tmp_path_factory.getbasetemp()):
+            print(f"ended what a worker left running: {what}")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ import pytest
 
 from hello import index
 from predict import lambda_function, model_store
+from tests import leftovers
 from tests.browser.gateway import ROOT, serve
 from tests.browser.labpage import NOTEBOOKS, SETTINGS, Lab
 from tests.browser.webpage import sources
@@ -192,6 +193,7 @@ def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    leftovers.note(folder, make.pid, emulator)
     try:
         deadline = time.monotonic() + 120
         while not (found := re.search(r"http://127\.0\.0\.1:\S+", log.read_text(errors="replace"))):
@@ -205,6 +207,7 @@ def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
         stopped = Emulator(emulator)
         stopped.stop()
         shutil.rmtree(stopped.folder, ignore_errors=True)
+        (folder / leftovers.RECORD).unlink()
 
 
 @pytest.fixture

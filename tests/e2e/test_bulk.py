@@ -1,5 +1,6 @@
 """Bulk scoring by the real state machine, worker and roles, with workers killed and the run stopped on the way."""
 
+import json
 import time
 
 import pytest
@@ -19,9 +20,10 @@ def packaged(deployed, lab, folder):
     for entry in s3.list_objects_v2(Bucket=deployed.artifact_bucket, Prefix="artifacts/")["Contents"]:
         source = {"Bucket": deployed.artifact_bucket, "Key": entry["Key"]}
         s3.copy_object(Bucket=lab.artifact_bucket, Key=entry["Key"], CopySource=source)
-    template = lab.client("cloudformation").get_template(StackName=deployed.app_stack)["TemplateBody"]
-    assert deployed.artifact_bucket in template
-    file = folder / "template.yml"
+    answer = lab.client("cloudformation").get_template(StackName=deployed.app_stack, TemplateStage="Original")
+    template = json.dumps(answer["TemplateBody"])
+    assert "AWS::Serverless-" in template and deployed.artifact_bucket in template
+    file = folder / "template.json"
     file.write_text(template.replace(deployed.artifact_bucket, lab.artifact_bucket))
     return file
 

@@ -1,6 +1,5 @@
 """Bulk scoring by the real state machine, worker and roles, with workers killed and the run stopped on the way."""
 
-import json
 import time
 
 import pytest
@@ -21,9 +20,9 @@ def packaged(deployed, lab, folder):
         source = {"Bucket": deployed.artifact_bucket, "Key": entry["Key"]}
         s3.copy_object(Bucket=lab.artifact_bucket, Key=entry["Key"], CopySource=source)
     answer = lab.client("cloudformation").get_template(StackName=deployed.app_stack, TemplateStage="Original")
-    template = json.dumps(answer["TemplateBody"])
-    assert "AWS::Serverless-" in template and deployed.artifact_bucket in template
-    file = folder / "template.json"
+    template = answer["TemplateBody"]
+    assert deployed.artifact_bucket in template
+    file = folder / "template.yml"
     file.write_text(template.replace(deployed.artifact_bucket, lab.artifact_bucket))
     return file
 

@@ -72,7 +72,7 @@ quick: setup ## the unit tests that are not marked slow
 
 coverage: setup ## which branches the unit tests take, by file and by room
 	@$(RUN) pytest -q -n auto --cov --cov-report= tests/unit tests/fuzz tests/templates $(ARGS)
-	@$(BIN)/python scripts/coverage.py
+	@$(BIN)/python scripts/coverage_by_room.py
 
 browser: setup ## check the page, the report and JupyterLab in headless Chromium
 	@$(RUN) pytest tests/browser $(ARGS)

@@ -43,12 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """`-n auto`, which is what `make test` asks for: a worker for each core, and none for a few chosen files."""
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     return len(os.sched_getaffinity(0)) if everything else 0
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.ByRoom:
     """Which worker runs what: tests that share something expensive stay together."""
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`

@@ -70,8 +70,8 @@ spelling: setup ## codespell
 quick: setup ## the unit tests that are not marked slow
 	@$(RUN) pytest -q -n 2 -m "not slow" tests/unit tests/templates
 
-coverage: setup ## which branches the unit tests take, by file and by room
-	@$(RUN) pytest -q -n auto --cov --cov-report= tests/unit tests/fuzz tests/templates $(ARGS)
+coverage: setup ## which branches the unit tests take, by room
+	@$(RUN) pytest -q -n $(shell nproc) --cov --cov-report= tests/unit tests/fuzz tests/templates $(ARGS)
 	@$(BIN)/python scripts/coverage_by_room.py
 
 browser: setup ## check the page, the report and JupyterLab in headless Chromium

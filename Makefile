@@ -16,6 +16,8 @@ CHOICES = --target $(call quoted,$(TARGET)) --port $(call quoted,$(PORT)) \
 VENV_PYTHON = "$(CURDIR)/.venv/bin/python"
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+BIN = $(CURDIR)/.venv/bin
+CHECKS = format lint types templates imports spelling quick
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 
 # Another Python's settings would leak into ours.
@@ -28,7 +30,8 @@ export UV_CACHE_DIR = $(CURDIR)/.build/uv
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help choices setup deploy preflight rehearse scale test fuzz browser screenshots notebooks lab endpoint judge bench soak emulator down clean lock
+.PHONY: help choices setup deploy preflight rehearse scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
+	endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -62,11 +65,39 @@ rehearse: setup ## do here what the pipeline does on AWS, from the last commit: 
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
-test: setup ## check everything: lint, unit tests, templates, package, end to end, browser, notebooks
-	@$(RUN) pytest $(ARGS)
+test: setup ## check everything, on all cores; ARGS= names some tests, or says more to pytest
+	@$(RUN) pytest -n auto $(ARGS)
 
 judge: setup ## say what AWS would refuse of the templates, the roles and the pipeline, without asking it
 	@$(RUN) workshop.deployment.judge
+
+check: setup ## check what can be checked in a minute: the next seven, side by side
+	@$(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=target $(CHECKS)
+
+format: setup ## whether all code has ruff's format; `.venv/bin/ruff format` gives it
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
+
+lint: setup ## ruff
+	@$(BIN)/ruff check --quiet .
+
+types: setup ## mypy over predict, workshop, scripts and benchmarks
+	@$(BIN)/mypy
+
+templates: setup ## cfn-lint over both templates
+	@$(BIN)/cfn-lint template.yml toolchain.yml
+
+imports: setup ## import-linter: which way imports run
+	@$(BIN)/lint-imports --no-logo --cache-dir .build/import-linter
+
+spelling: setup ## codespell
+	@$(BIN)/codespell
+
+quick: setup ## the unit tests that are not marked slow
+	@$(RUN) pytest -q -n 2 -m "not slow" tests/unit tests/templates
+
+coverage: setup ## which branches the unit tests take, by room
+	@$(RUN) pytest -q -n $(shell nproc) --cov --cov-report= tests/unit tests/fuzz tests/templates $(ARGS)
+	@$(BIN)/python scripts/coverage_by_room.py
 
 browser: setup ## check the page, the report and JupyterLab in headless Chromium
 	@$(RUN) pytest tests/browser $(ARGS)
@@ -103,7 +134,8 @@ down: ## stop the emulator; everything of the local target is in its memory, and
 	@if [ -x $(VENV_PYTHON) ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
-	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml template-configuration.json .aws-sam .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml template-configuration.json \
+		.aws-sam .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 lock: setup ## resolve environment.yml and requirements-emulator.in into the locks

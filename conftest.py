@@ -1,32 +1,25 @@
-"""What all tests share: an emulator of their own, an environment without the user's AWS settings, and the order."""
+"""What all tests share: an emulator of their own, no AWS settings of the user's, the order, and the cores."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from nbformat.v4 import new_code_cell
 
+from tests import building, leftovers, parallel
 from tests.solutions import solutions
-from workshop import ROOT, emulator, models
+from workshop import emulator, models
 from workshop.deployment import all_at_once
 from workshop.headless import runner
 from workshop.lab import Lab, connect
 
-ORDER = (
-    "tests/unit",
-    "tests/fuzz",
-    "tests/templates",
-    "tests/package",
-    "tests/e2e",
-    "tests/browser",
-    "tests",
-    "notebooks",
-)
 # Servers of the tests' own listen here, on any port; 127.0.0.1 and the rest of 127.0.0.0/8 stay refused.
 SERVERS = "127.0.0.2"
 _emulators: list[emulator.Emulator] = []
@@ -43,20 +36,33 @@ def pytest_configure(config: pytest.Config) -> None:
         "SAM_CLI_TELEMETRY": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "JUPYTER_PLATFORM_DIRS": "1",
+        # MXNet's threads would spin while they wait, on cores that another worker's tests need.
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     for name in ("JUPYTER_PATH", "PYTHONPATH"):
         os.environ.pop(name, None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that is asked for cleans up, too
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first, the notebooks last and in order; within a folder the order stays."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto`, which is what `make test` asks for: a worker for each core, and none for a few chosen files."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return len(os.sched_getaffinity(0)) if everything else 0
 
-    def rank(item: pytest.Item) -> int:
-        place = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
-        return next((index for index, folder in enumerate(ORDER) if place.startswith(folder + "/")), len(ORDER))
 
-    items.sort(key=rank)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.ByRoom:
+    """Which worker runs what: tests that share something expensive stay together."""
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return parallel.ByRoom(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Alone, quick tests first and the notebooks last; on several cores the longest groups first."""
+    order = parallel.LONGEST_FIRST if hasattr(config, "workerinput") else parallel.QUICKEST_FIRST
+    items.sort(key=lambda item: parallel.rank(item.nodeid, order))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -87,6 +93,7 @@ def shared_emulator(config: pytest.Config) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """nbval's cells are no functions and take no fixtures, so what their kernels inherit is set here."""
+    building.hold_while("04_" in item.path.name)
     if type(item).__name__ == "IPyNbCell":
         shared_emulator(item.config)
         if "IPYTHONDIR" not in os.environ:
@@ -95,8 +102,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    building.hold_while(False)
     while _emulators:
         _emulators.pop().stop()
+    if config.pluginmanager.has_plugin("dsession"):
+        for what in leftovers.end(config._tmp_path_factory.getbasetemp()):
+            print(f"ended what a worker left running: {what}")
 
 
 @pytest.fixture(scope="session")
@@ -111,5 +122,6 @@ def deployed(emulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Lab
     lab = connect("local", "us-east-1", "e2e-tests")
     files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
     allowed = f"{urlsplit(emulator_url).netloc},{SERVERS}"
-    all_at_once.deploy(lab, files, AllowedPrivateHosts=allowed, AccessLogs="true", AlarmEmail="nobody@example.com")
+    with building.alone():
+        all_at_once.deploy(lab, files, AllowedPrivateHosts=allowed, AccessLogs="true", AlarmEmail="nobody@example.com")
     return lab

@@ -10,11 +10,12 @@ import argparse
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.machine import cpu
 from workshop.emulator import endpoint
-from workshop.lab import connect
+from workshop.lab import Lab, connect
 from workshop.scale import bulk
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,12 +53,16 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def timed(lab, job: str, files: dict[str, bytes], killed_at: tuple[float, ...] = ()) -> dict:
+def has_parts(lab: Lab, job: str, least: float) -> bool:
+    return bulk.parts(lab, job) >= least
+
+
+def timed(lab: Lab, job: str, files: dict[str, bytes], killed_at: tuple[float, ...] = ()) -> dict:
     """Run a job to its end, killing all workers each time such a share of the images has its part."""
     begun, killed, executions = time.perf_counter(), 0, 1
     execution = bulk.start(lab, job)
     for share in killed_at:
-        bulk.wait(lab, execution, until=lambda share=share: bulk.parts(lab, job) >= share * len(files))
+        bulk.wait(lab, execution, until=partial(has_parts, lab, job, share * len(files)))
         killed += bulk.kill_workers(lab)
     described = bulk.wait(lab, execution)
     while described["status"] != "SUCCEEDED" and executions < 5:

@@ -24,6 +24,7 @@ import os  # noqa: E402
 import re  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 # The stages of a cold start, of each the longest call. One may lie within another, or beside it. A function that is
 # gone is not traced: tests/unit/test_benchmarks.py holds our names to the code. With (): what the function returns.
@@ -63,6 +64,8 @@ class Tracer(importlib.abc.MetaPathFinder):
         if not places:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is None or spec.loader is None:
+            return None
         run = spec.loader.exec_module
 
         def exec_module(module):
@@ -70,7 +73,7 @@ class Tracer(importlib.abc.MetaPathFinder):
             for stage, place in places:
                 self.trace(module, place.partition(":")[2].split("."), stage)
 
-        spec.loader.exec_module = exec_module
+        setattr(spec.loader, "exec_module", exec_module)  # noqa: B010  a method of this one loader
         return spec
 
     @staticmethod
@@ -101,13 +104,13 @@ def timed(work, stage: str):
 def memory() -> dict[str, int]:
     """Bytes: the most that was resident in this process, what is now, and what its children have for themselves."""
     status = Path("/proc/self/status").read_text()
-    own, resident = (int(re.search(rf"{name}:\s+(\d+)", status)[1]) * 1024 for name in ("VmHWM", "VmRSS"))
+    sizes = {name: int(size) * 1024 for name, size in re.findall(r"(\w+):\s+(\d+) kB", status)}
     children = 0
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text().split():
             rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
             children += sum(int(size) * 1024 for size in re.findall(r"Private_\w+:\s+(\d+)", rollup))
-    return {"peak": own, "resident": resident, "children": children}
+    return {"peak": sizes["VmHWM"], "resident": sizes["VmRSS"], "children": children}
 
 
 def threads() -> int:
@@ -143,7 +146,9 @@ def main() -> None:
     module = importlib.import_module(name)
     handler = getattr(module, handler_name)
     cold = {"interpreter": [started, ENTERED], "imports": [begun, time.monotonic()]}
-    stages, events = None, {}
+    stages: dict[str, list[float]] | None = None
+    events: dict[str, dict] = {}
+    result: dict[str, Any]
     for line in sys.stdin:
         command = json.loads(line)
         if "event" in command:

@@ -326,6 +326,7 @@ def merged(readme: str, tables: str) -> str:
 def draw(found: dict, file: Path) -> None:
     """Draw the stages of every variant's cold start."""
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
 
     from workshop import plots
 
@@ -347,7 +348,7 @@ def draw(found: dict, file: Path) -> None:
     axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
     axes.set(xlabel="milliseconds from the start of the process", xlim=(0, None))
-    axes.legend(handles=[plots.Patch(color=colour, label=stage) for stage, colour in stages], ncols=4,
+    axes.legend(handles=[Patch(color=colour, label=stage) for stage, colour in stages], ncols=4,
                 loc="upper center", bbox_to_anchor=(0.4, -0.18))  # fmt: skip
     plots.headline(figure, "Cold start to first answer, by stage")
     figure.savefig(file, metadata={"Software": None})

@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -97,7 +98,7 @@ def judge(case: Case, response: requests.Response) -> tuple[str, bool]:
     if response.status_code == 200:
         return "200", case.code is None and body["predictions"][0]["class"].startswith(case.wnid)
     code = body["error"]["code"]
-    return f"{response.status_code} {code}", (response.status_code, code) == (STATUS.get(case.code), case.code)
+    return f"{response.status_code} {code}", code == case.code and response.status_code == STATUS[code]
 
 
 def worth_a_retry(tried: str) -> bool:
@@ -180,7 +181,10 @@ def sample_memory(root: int, begun: float, over: threading.Event, memory: dict) 
 
 def soak(url: str, root: int, seconds: float, seed: int) -> tuple[list[Outcome], list, dict]:
     """Keep `CONCURRENCY` clients asking for `seconds`; returns the outcomes, the kills and the memory."""
-    outcomes, kills, memory, over = [], [], {}, threading.Event()
+    outcomes: list[Outcome] = []
+    kills: list[tuple[float, str, int]] = []
+    memory: dict[int, tuple[str, list[tuple[float, float]]]] = {}
+    over = threading.Event()
     with hostile.Server() as server:
         good, bad, slow = cases(server.port)
         begun = time.monotonic()
@@ -319,7 +323,7 @@ def main() -> int:
     out = chosen.out or (ROOT / "benchmarks" if chosen.seconds >= 600 else None)
     if out:
         here = {"cpu": machine.cpu(), "cores": os.cpu_count(), "python": platform.python_version()}
-        dated = {"machine": here, "date": time.strftime("%Y-%m-%d", time.gmtime())}
+        dated: dict[str, Any] = {"machine": here, "date": time.strftime("%Y-%m-%d", time.gmtime())}
         dated["load_average_at_the_end"] = round(os.getloadavg()[1], 1)
         (out / "soak.json").write_text(json.dumps(dated | result, indent=1) + "\n")
         draw(outcomes, kills, memory, out / "soak.png")

@@ -28,7 +28,8 @@ def download(*names: str) -> dict[str, bytes]:
     wanted = ["SHA256SUMS", *names]
     with ThreadPoolExecutor(len(wanted)) as pool:
         files = dict(zip(wanted, pool.map(get, wanted), strict=True))
-    sums = dict(reversed(line.split()) for line in files.pop("SHA256SUMS").decode().splitlines())
+    lines = files.pop("SHA256SUMS").decode().splitlines()
+    sums = {name: digest for digest, name in (line.split() for line in lines)}
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != sums[name]:
             raise ValueError(f"{name} is damaged")

@@ -4,6 +4,7 @@ import functools
 import os
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch.nn import functional
@@ -25,7 +26,8 @@ class Network(torch.nn.Module):
     def forward(self, data):
         values = {**self.values, "data": data}
         for node in self.nodes:
-            a, given = node.attributes, [values.get(name) for name in node.inputs]
+            # Any: the softmax's label has no value, and nothing asks for it.
+            a, given = node.attributes, [cast(Any, values.get(name)) for name in node.inputs]
             match node.op:
                 case "Convolution":
                     out = functional.conv2d(given[0], given[1], stride=a.get("stride", (1, 1)), padding=a["pad"])

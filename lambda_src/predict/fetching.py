@@ -56,7 +56,7 @@ Resolver = Callable[[str, int], Iterable[str]]
 def system_resolver(host: str, port: int) -> list[str]:
     """The addresses of a host name, as the system's resolver gives them. Raises OSError when it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(entry[4][0] for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class _Clock:
@@ -226,6 +226,7 @@ def _connect(
     problem: Exception | None = None
     for address in addresses[:_MAX_ADDRESSES]:
         timeout = clock.left(_CONNECT_SECONDS)
+        connection: HTTPConnection
         if target.scheme == "https":
             # The connection goes to the address; the certificate must be the host's.
             connection = HTTPSConnection(
@@ -304,7 +305,7 @@ class _Watchdog:
 
     def __init__(self, sock: socket.socket, seconds: float):
         self.fired = False
-        self._socket = sock
+        self._socket: socket.socket | None = sock
         self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._fire)
         self._timer.daemon = True

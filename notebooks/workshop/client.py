@@ -59,7 +59,8 @@ def predict_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> dict:
 def timed_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> tuple[dict, float]:
     """As `predict_sample`, and the seconds from the request until the answer."""
     with lent_sample(lab, name) as url:
-        answer = _checked(requests.get(predict_url(lab), params={"url": url, "top": top}, timeout=60))
+        query: dict[str, str | int] = {"url": url, "top": top}
+        answer = _checked(requests.get(predict_url(lab), params=query, timeout=60))
     return answer.json(), answer.elapsed.total_seconds()
 
 

@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -163,8 +164,8 @@ class Emulator:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a process group of its own: its workers go with it
             )
-        record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "port": self.port}
-        record["fingerprint"] = self._fingerprint()
+        record: dict[str, Any] = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        record |= {"port": self.port, "fingerprint": self._fingerprint()}
         self._record.write_text(json.dumps(record), encoding="utf-8")
         deadline = time.monotonic() + timeout
         while health(self.port) is None:

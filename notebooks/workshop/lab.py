@@ -76,16 +76,18 @@ class Lab:
 
     def client(self, service: str, **settings: Any) -> Any:
         """A boto3 client of `service`; `settings` go to `botocore.config.Config`."""
-        return self.session.client(service, **self._place(settings))
+        make: Any = self.session.client  # its types want the service as a literal
+        return make(service, **self._place(settings))
 
     def resource(self, service: str) -> Any:
         """A boto3 resource of `service`: its objects instead of its requests."""
-        return self.session.resource(service, **self._place({}))
+        make: Any = self.session.resource
+        return make(service, **self._place({}))
 
     def _place(self, settings: dict[str, Any]) -> dict[str, Any]:
         if self.target == "aws":
             # AWS_ENDPOINT_URL may still point at an emulator; here the account is meant.
-            return {"config": Config(ignore_configured_endpoint_urls=True, **settings)}
+            return {"config": Config(**{"ignore_configured_endpoint_urls": True, **settings})}
         return {"endpoint_url": self.endpoint_url, "config": Config(proxies={}, **settings)}
 
     @cached_property
@@ -166,12 +168,11 @@ class Lab:
 
     def environment(self) -> dict[str, str]:
         """The environment for a subprocess (`sam`, `aws`) that is to work in this lab and nowhere else."""
-        is_local = self.target == "local"
-        dropped = ("AWS_",) if is_local else ("AWS_ENDPOINT_URL",)
+        dropped = ("AWS_ENDPOINT_URL",) if self.endpoint_url is None else ("AWS_",)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         environment |= {"AWS_REGION": self.region, "AWS_DEFAULT_REGION": self.region, "SAM_CLI_TELEMETRY": "0"}
         environment["PROJECT_ID"] = self.project_id  # as CodeBuild has it, for buildspec.yml
-        if is_local:
+        if self.endpoint_url is not None:
             no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get("NO_PROXY")]))
             environment |= {
                 "AWS_ENDPOINT_URL": self.endpoint_url,

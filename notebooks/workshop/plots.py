@@ -7,6 +7,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 # Dark text can stand on these.
@@ -33,6 +35,20 @@ def millions(count: int) -> str:
 def headline(figure, text: str) -> None:
     """The figure's title, which states the finding, at its left edge."""
     figure.suptitle(text, x=0.01, ha="left")
+
+
+def room(
+    figure: Figure,
+    *,
+    w_pad: float | None = None,
+    h_pad: float | None = None,
+    wspace: float | None = None,
+    hspace: float | None = None,
+) -> None:
+    """Set the room around and between the axes of a figure with the constrained layout; None leaves what is set."""
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine), "expected a figure with layout='constrained'"
+    layout.set(w_pad=w_pad, h_pad=h_pad, wspace=wspace, hspace=hspace)
 
 
 def bars(
@@ -94,7 +110,7 @@ def predictions(
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     figure = plt.figure(layout="constrained", figsize=(4.4 * columns, 1.9 * rows + 0.6))
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    room(figure, w_pad=0.08, h_pad=0.08)
     grid = figure.add_gridspec(rows, 2 * columns, width_ratios=[1, 1.35] * columns)
     for index, (picture, ranked) in enumerate(zip(pictures, rankings, strict=True)):
         row, column = divmod(index, columns)
@@ -118,7 +134,7 @@ def picture_row(
             photo(one, pictures[index], names[index], 12)
         else:
             one.axis("off")
-    figure.get_layout_engine().set(h_pad=0.06)
+    room(figure, h_pad=0.06)
     headline(figure, title)
 
 

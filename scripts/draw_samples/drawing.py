@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH_UNITS = 500
@@ -43,11 +44,17 @@ class Canvas:
         view.origin = (self.origin[0] + int(low[0]), self.origin[1] + int(low[1]))
         return view
 
+    def inside(self, points) -> "Canvas":
+        """As `part`, of points that are known to lie within this canvas."""
+        part = self.part(points)
+        assert part is not None
+        return part
+
     def layer(self) -> "Canvas":
         """An empty canvas of the same size."""
         return Canvas(self.units, self.scale)
 
-    def fill(self, colours: np.ndarray) -> None:
+    def fill(self, colours: ArrayLike) -> None:
         """Cover everything with one colour (3,) or a picture (H, W, 3)."""
         self.pixels[..., :3] = colours
         self.pixels[..., 3] = 1
@@ -82,7 +89,7 @@ class Canvas:
     def mask(self, points) -> np.ndarray:
         """The coverage of a polygon: float32 (H, W), 0 or 1."""
         covered = np.zeros(self.pixels.shape[:2], np.float32)
-        cv2.fillPoly(covered, [self._fixed(points)], 1.0, cv2.LINE_8, _SUBPIXEL_BITS)
+        cv2.fillPoly(covered, [self._fixed(points)], (1.0,), cv2.LINE_8, _SUBPIXEL_BITS)
         return covered
 
     def paint(self, mask: np.ndarray, colour, alpha: float = 1.0) -> None:
@@ -158,8 +165,8 @@ class Canvas:
         if part is None:
             return
         height, width = texture.pixels.shape[:2]
-        source = np.float32([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
-        target = np.float32(np.asarray(corners) * self.scale - 0.5 - part.origin)
+        source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
+        target = (np.asarray(corners) * self.scale - 0.5 - part.origin).astype(np.float32)
         transform = cv2.getPerspectiveTransform(source, target)
         warped = cv2.warpPerspective(texture.pixels, transform, part.pixels.shape[1::-1], flags=cv2.INTER_LINEAR)
         part.pixels *= 1 - warped[..., 3:]
@@ -204,7 +211,8 @@ class Facets(NamedTuple):
 
 def facets(surface, rows: int, columns: int, u=(0.0, 1.0), v=(0.0, 1.0)) -> Facets:
     """Cut a parametric surface, `surface(u, v) -> (..., 3)`, into rows x columns facets."""
-    us, vs = np.meshgrid(np.linspace(*u, rows + 1), np.linspace(*v, columns + 1), indexing="ij")
+    along, across = np.linspace(u[0], u[1], rows + 1), np.linspace(v[0], v[1], columns + 1)
+    us, vs = np.meshgrid(along, across, indexing="ij")
     points = surface(us, vs)
     corners = np.stack([points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]], axis=2).reshape(-1, 4, 3)
     normals = _unit(np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]))

@@ -204,7 +204,7 @@ def cassette_player(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def _speaker(canvas: Canvas, rng, centre, radius: float) -> None:
     """A loudspeaker behind a perforated grille."""
-    canvas = canvas.part(ellipse_points(centre, radius + 6))
+    canvas = canvas.inside(ellipse_points(centre, radius + 6))
     x, y = canvas.grid()
     far = np.hypot(x - centre[0], y - centre[1]) / radius
     slope = ((x - centre[0]) + (y - centre[1])) / radius
@@ -225,7 +225,7 @@ def _tuner(canvas: Canvas, box) -> None:
     left, top, right, bottom = box
     _, y = canvas.grid()
     canvas.polygon(box_points(left - 2, top - 2, right + 2, bottom + 2, 4), (0.35, 0.35, 0.36))
-    canvas.shaded(box_points(*box, 3), (0.07, 0.08, 0.09), 1.9 - 1.4 * (y - top) / (bottom - top))
+    canvas.shaded(box_points(left, top, right, bottom, 3), (0.07, 0.08, 0.09), 1.9 - 1.4 * (y - top) / (bottom - top))
     for k in range(29):
         mark = left + 10 + k * (right - left - 20) / 28
         canvas.stroke([(mark, top + 24), (mark, top + (30 if k % 4 == 0 else 27))], (0.90, 0.88, 0.78), 0.7)
@@ -241,7 +241,7 @@ def _deck(canvas: Canvas, box) -> None:
     _, y = canvas.grid()
     middle = (left + right) / 2
     canvas.polygon(box_points(left - 2, top - 2, right + 2, bottom + 2, 6), (0.50, 0.50, 0.52))
-    canvas.shaded(box_points(*box, 5), (0.10, 0.10, 0.11), 1.5 - 0.8 * (y - top) / (bottom - top))
+    canvas.shaded(box_points(left, top, right, bottom, 5), (0.10, 0.10, 0.11), 1.5 - 0.8 * (y - top) / (bottom - top))
     tape = box_points(left + 12, top + 9, right - 12, bottom - 8, 4)
     canvas.shaded(tape, (0.20, 0.19, 0.19), 1.2 - 0.4 * (y - top) / (bottom - top))
     canvas.polygon(box_points(left + 18, top + 14, right - 18, bottom - 26, 3), (0.93, 0.90, 0.80))

@@ -141,7 +141,7 @@ def _fish(canvas: Canvas, rng) -> None:
 def _fin(canvas: Canvas, rng, outline, root, colour, spread: float) -> None:
     """A rounded fin with rays that fan out from `root`."""
     outline = curve([*outline, outline[0]], 80)
-    canvas = canvas.part(outline)
+    canvas = canvas.inside(outline)
     mask = canvas.mask(outline)
     x, y = canvas.grid()
     angle = np.arctan2(y - root[1], x - root[0])

@@ -43,7 +43,7 @@ def _orange(canvas: Canvas, rng, centre, radius: float) -> None:
     """One orange."""
     canvas.shadow(ellipse_points((centre[0] + 5, centre[1] + 9), radius), 8, 0.45, (0.10, 0.03, 0.0))
     outline = ellipse_points(centre, radius)
-    canvas = canvas.part(outline)
+    canvas = canvas.inside(outline)
     x, y = canvas.grid()
     nx, ny = np.broadcast_arrays((x - centre[0]) / radius, (centre[1] - y) / radius)
     nz = np.sqrt(np.clip(1 - nx**2 - ny**2, 0, 1))

@@ -20,6 +20,7 @@ import pytest
 
 from hello import index
 from predict import lambda_function, model_store
+from tests import leftovers
 from tests.browser.gateway import ROOT, serve
 from tests.browser.labpage import NOTEBOOKS, SETTINGS, Lab
 from tests.browser.webpage import sources
@@ -164,9 +165,12 @@ def screenshots() -> Iterator[Callable[[str], Path]]:
         (folder / f"{kind}.sha256").write_text(sources(kind) + "\n")
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[Lab]:
-    """`make lab`, with Jupyter's settings of a new user and an emulator of its own, which notebook 00 starts."""
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
+    """`make lab`, with Jupyter's settings of a new user and an emulator of its own, which notebook 00 starts.
+
+    Its kernels may fetch from the tests' host of pictures.
+    """
     folder, emulator = tmp_path_factory.mktemp("jupyterlab"), free_port()
     for name, values in SETTINGS.items():
         file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -175,6 +179,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS"))}
     env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     env |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "IPYTHONDIR": str(folder / "ipython")}
+    env |= {"ALLOWED_PRIVATE_HOSTS": pictures.removeprefix("http://")}
     arguments = f"--no-browser --port={free_port()} --ServerApp.port_retries=0"
     arguments += f" --FileCheckpoints.checkpoint_dir={folder / 'checkpoints'}"
     log = folder / "log"
@@ -188,6 +193,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    leftovers.note(folder, make.pid, emulator)
     try:
         deadline = time.monotonic() + 120
         while not (found := re.search(r"http://127\.0\.0\.1:\S+", log.read_text(errors="replace"))):
@@ -201,6 +207,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         stopped = Emulator(emulator)
         stopped.stop()
         shutil.rmtree(stopped.folder, ignore_errors=True)
+        (folder / leftovers.RECORD).unlink()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page
 from tests.browser.gateway import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-SECONDS = 420  # for one notebook; the longest builds the package and deploys it, or measures under load
+SECONDS = 840  # for one notebook; the longest builds the package and deploys it, or measures under load
 SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},  # nothing is written into the checkout
     "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, those out of sight too
@@ -64,6 +64,19 @@ def wait_until_done(page: Page, panel: Locator) -> list[dict[str, str]]:
             return panel.evaluate(CELLS)
         assert time.monotonic() < deadline, f"{len(left)} cells are still to run after {SECONDS} s"
         page.wait_for_timeout(200)
+
+
+def edit(page: Page, panel: Locator, changes: dict[str, str]) -> None:
+    """Write other values into the notebook's first code cell, which holds its parameters."""
+    source = panel.locator(".jp-CodeCell").first.locator(".cm-content")
+    text = source.inner_text() if changes else ""
+    for old, new in changes.items():
+        assert old in text, text
+        text = text.replace(old, new)
+    if changes:
+        source.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(text)
 
 
 def run_all(page: Page, panel: Locator) -> list[dict[str, str]]:

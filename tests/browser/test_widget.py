@@ -1,23 +1,13 @@
 """Try your own picture, in notebook 02 in JupyterLab: a sample, a file and an address, and each one's error."""
 
-import os
 import struct
-from collections.abc import Iterator
 
 import pytest
 
 from tests.browser.gateway import ROOT
-from tests.browser.labpage import run_all
+from tests.browser.labpage import check, run_all
 
 SAMPLES = ROOT / "notebooks" / "samples"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def kernels_may_ask(pictures) -> Iterator[str]:
-    """The kernels of this module's JupyterLab may fetch from the tests' host of pictures."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(os.environ, "ALLOWED_PRIVATE_HOSTS", pictures.removeprefix("http://"))
-        yield pictures
 
 
 class Panel:
@@ -61,7 +51,7 @@ def bitmap(width: int, height: int) -> bytes:
 
 def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, lab, screenshots, pictures):
     page, notebook = opened("02_inspect_predictions.ipynb")
-    run_all(page, notebook)
+    check(notebook, run_all(page, notebook))  # its second run in this JupyterLab: see test_jupyterlab.py
     widget = notebook.locator(".jp-OutputArea-output .widget-vbox").first
     widget.scroll_into_view_if_needed()
     panel = Panel(widget)

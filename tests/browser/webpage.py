@@ -50,10 +50,10 @@ def assert_accessible(page) -> None:
 
 def sources(kind: str) -> str:
     """One SHA-256 over all that decides how the page, JupyterLab or the report looks."""
-    hello, notebooks, model = ROOT / "lambda_src/hello", ROOT / "notebooks", ROOT / "models/practice"
+    hello, headless, model = ROOT / "lambda_src/hello", ROOT / "notebooks/workshop/headless", ROOT / "models/practice"
     files = {
         "page": [*sorted(hello.glob("page.*")), *sorted(hello.glob("samples/*")), model / "SHA256SUMS"],
         "lab": [NOTEBOOKS[0], *sorted(file for file in (ROOT / "scripts/jupyter").rglob("*") if file.is_file())],
-        "report": [notebooks / "workshop/report.html.jinja", notebooks / "workshop/report.py", model / "results.json"],
+        "report": [headless / "report.html.jinja", headless / "report.py", model / "results.json"],
     }
     return hashlib.sha256(b"".join(file.read_bytes() for file in files[kind])).hexdigest()

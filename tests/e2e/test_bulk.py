@@ -5,7 +5,7 @@ import time
 import pytest
 
 from workshop import ROOT, models
-from workshop.deployment import build, stacks
+from workshop.deployment import stacks
 from workshop.lab import connect
 from workshop.scale import bulk
 
@@ -13,18 +13,30 @@ PROJECT = "bulk-tests"
 IMAGES = 60
 
 
+def packaged(deployed, lab, folder):
+    """What was built and packaged for `deployed`, as a template of `lab`'s, whose bucket gets the same packages."""
+    s3 = lab.client("s3")
+    for entry in s3.list_objects_v2(Bucket=deployed.artifact_bucket, Prefix="artifacts/")["Contents"]:
+        source = {"Bucket": deployed.artifact_bucket, "Key": entry["Key"]}
+        s3.copy_object(Bucket=lab.artifact_bucket, Key=entry["Key"], CopySource=source)
+    answer = lab.client("cloudformation").get_template(StackName=deployed.app_stack, TemplateStage="Original")
+    template = answer["TemplateBody"]
+    assert deployed.artifact_bucket in template
+    file = folder / "template.yml"
+    file.write_text(template.replace(deployed.artifact_bucket, lab.artifact_bucket))
+    return file
+
+
 @pytest.fixture(scope="module")
-def lab(emulator_url, tmp_path_factory):
+def lab(deployed, tmp_path_factory):
     """A lab with bulk scoring switched on and the practice model in its store. The Lambda role may read no model."""
     lab = connect("local", "us-east-1", PROJECT)
     cloudformation = lab.client("cloudformation")
     stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", {"ProjectId": PROJECT},
                   capabilities=("CAPABILITY_NAMED_IAM",))
-    environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
-    for phase in build.PHASES:
-        build.run_phase(phase, environment)
     parameters = {"ProjectId": PROJECT, "Emulator": "true"}
-    stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", parameters,
+    template = packaged(deployed, lab, tmp_path_factory.mktemp("template"))
+    stacks.deploy(cloudformation, lab.app_stack, template, parameters,
                   lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))
     files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
     for file in (files.symbol, files.params, files.synset, files.manifest):

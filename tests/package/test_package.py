@@ -12,6 +12,7 @@ import pytest
 from artifact import assemble, prove
 from predict import images
 from predict.predictor import Predictor
+from tests import building
 from workshop import models
 from workshop.samples import SAMPLES, sample_path
 
@@ -31,7 +32,8 @@ print(json.dumps([list(network.predict(images.prepare(images.decode(picture)))) 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
     folder = tmp_path_factory.mktemp("artifact") / "Predict"
-    assemble.assemble(folder)
+    with building.alone():  # the libraries are fetched once, by the first who asks
+        assemble.assemble(folder)
     return folder
 
 

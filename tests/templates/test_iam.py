@@ -10,6 +10,8 @@ from workshop.deployment import figures, iam
 from workshop.deployment import probe as probing
 from workshop.deployment.iam import ALLOWED, REFUSED, Question, policy
 
+pytestmark = pytest.mark.slow
+
 LOGS = "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda"
 
 

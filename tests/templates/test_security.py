@@ -9,6 +9,8 @@ import pytest
 
 from workshop import ROOT
 
+pytestmark = pytest.mark.slow
+
 # Parameters that are off by default: checkov passes over resources whose condition does not hold.
 TURNED_ON = {
     "template.yml": {"AccessLogs": "true", "AlarmEmail": "a@example.com", "BulkScoring": "true"},

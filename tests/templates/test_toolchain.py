@@ -51,6 +51,7 @@ def actions(template, role):
     return {action for _, statement in statements(template, role) for action in listed(statement["Action"])}
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing():
     command = [Path(sys.executable).with_name("cfn-lint"), ROOT / "toolchain.yml", ROOT / "template.yml"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import child, floor, report, serving
+from benchmarks import child, floor, measures, preparation, processes, report
 from benchmarks.peers import graph
 from predict import images
 from predict.predictor import Predictor
 from workshop import ROOT, models
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +25,14 @@ def store(tmp_path_factory):
     """The benchmarks' model store with the practice model, on loopback: address and process id."""
     work = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving, "WORK", work)
-        patch.setattr(serving, "STORE", work / "store" / serving.BUCKET / serving.PREFIX)
-        shutil.copytree(models.fetch("practice", work / "fetched").folder, serving.STORE)
-        with serving.running_store() as running:
+        patch.setattr(preparation, "WORK", work)
+        patch.setattr(preparation, "STORE", work / "store" / preparation.BUCKET / preparation.PREFIX)
+        shutil.copytree(models.fetch("practice", work / "fetched").folder, preparation.STORE)
+        with processes.running_store() as running:
             yield running
 
 
-@pytest.mark.parametrize("name", [serving.PER_REQUEST, serving.MODULE])
+@pytest.mark.parametrize("name", [preparation.PER_REQUEST, preparation.MODULE])
 def test_a_peer_answers_the_event_as_the_function_predicts(store, name):
     endpoint, _ = store
     # Of the network's size, and nothing lost: no two decoders differ, and nothing is resized.
@@ -38,15 +40,15 @@ def test_a_peer_answers_the_event_as_the_function_predicts(store, name):
     sample = Image.open(ROOT / "notebooks" / "samples" / "unknown_oranges.jpg").convert("RGB")
     sample.resize((224, 224)).save(file, "PNG")
     picture = file.getvalue()
-    event = serving.WORK / "event.json"
-    event.write_text(json.dumps(serving.event(picture)))
-    with serving.Child(name, endpoint, python=sys.executable) as peer:
+    event = preparation.WORK / "event.json"
+    event.write_text(json.dumps(preparation.event(picture)))
+    with processes.Child(name, endpoint, python=sys.executable) as peer:
         first = peer.ask(event=str(event), times=1)
         again = peer.ask(event=str(event), times=2)
         memory = peer.ask(memory=True)
-    labels = (serving.STORE / models.SYNSET).read_text().splitlines()
+    labels = (preparation.STORE / models.SYNSET).read_text().splitlines()
     with Predictor(
-        (serving.STORE / models.SYMBOL).read_bytes(), (serving.STORE / models.PARAMS).read_bytes(), labels
+        (preparation.STORE / models.SYMBOL).read_bytes(), (preparation.STORE / models.PARAMS).read_bytes(), labels
     ) as own:
         expected = np.array(own.predict(images.network_input(picture)))
     best, *_ = json.loads(first["answer"]["body"])["predictions"]
@@ -69,11 +71,12 @@ def test_the_traced_functions_exist():
 
 
 def test_the_peers_read_mxnets_files_as_mxnet_does(store):
-    read = graph.read_parameters(serving.STORE / models.PARAMS)
-    expected = {name.partition(":")[2]: value for name, value in mx.nd.load(str(serving.STORE / models.PARAMS)).items()}
+    read = graph.read_parameters(preparation.STORE / models.PARAMS)
+    loaded = mx.nd.load(str(preparation.STORE / models.PARAMS))
+    expected = {name.partition(":")[2]: value for name, value in loaded.items()}
     assert read.keys() == expected.keys()
     assert all((read[name] == value.asnumpy()).all() for name, value in expected.items())
-    nodes = graph.read_nodes(serving.STORE / models.SYMBOL)
+    nodes = graph.read_nodes(preparation.STORE / models.SYMBOL)
     assert [node.name for node in nodes][:2] == ["bn_data", "conv0"]
     assert next(node for node in nodes if node.name == "conv0").attributes["stride"] == (2, 2)
 
@@ -92,7 +95,7 @@ def test_top1_and_agreement():
 
     reference = [answer(("a", 0.9), ("b", 0.1)), answer(("b", 0.6), ("a", 0.4))]
     other = [answer(("a", 0.7), ("b", 0.3)), answer(("a", 0.55), ("b", 0.45))]
-    found = serving.compare({"reference": reference, "other": other}, ["a", "b"])
+    found = measures.compare({"reference": reference, "other": other}, ["a", "b"])
     assert found["reference"] == {"pictures": 2, "top1": 1.0, "agreement": 1.0, "largest_difference": 0.0}
     assert found["other"] == {"pictures": 2, "top1": 0.5, "agreement": 0.5, "largest_difference": 0.2}
 

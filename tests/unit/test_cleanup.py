@@ -14,6 +14,8 @@ from workshop.deployment.cleanup import Found
 from workshop.lab import Lab, connect
 from workshop.scale import bulk
 
+pytestmark = pytest.mark.slow
+
 TOOLCHAIN = ROOT / "toolchain.yml"
 # A small application of what matters here: function, API, log group, buckets, state machine, named as the lab's.
 APPLICATION = {

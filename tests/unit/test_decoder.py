@@ -180,6 +180,7 @@ def test_a_process_that_died_between_two_images_is_replaced(decoder_of):
     decoder.prepare(jpeg())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "1"), ("PNG", "RGBA"), ("GIF", "L"), ("TIFF", "I;16")])
 def test_a_picture_of_all_the_pixels_that_are_allowed_fits_into_the_functions_memory(decoder_of, kind, mode):
     options = {"TIFF": {"compression": "tiff_lzw"}, "PNG": {"compress_level": 1}}.get(kind, {})

@@ -22,6 +22,8 @@ from workshop import ROOT, emulator
 from workshop.emulator import Emulator, EmulatorError
 from workshop.lab import LabError, connect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own(tmp_path):

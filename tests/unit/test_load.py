@@ -11,6 +11,8 @@ import pytest
 
 from workshop.scale import load
 
+pytestmark = pytest.mark.slow
+
 
 class Endpoint(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -242,6 +242,7 @@ def test_a_disk_that_fills_up_leaves_what_was_there(blobs, tmp_path, monkeypatch
     assert (tmp_path / "file").read_bytes() == b"what was there before"
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_part_that_the_next_one_completes(blob, blobs, tmp_path):
     # The file must not fit into the sockets' buffers, or the child might have it all before it is killed.
     blob.write_bytes(blob.read_bytes() * 24)
@@ -572,6 +573,7 @@ def test_a_model_that_was_never_fetched_says_what_to_run(store):
         models.fetched("practice", store)
 
 
+@pytest.mark.slow
 def test_two_at_once_do_not_get_in_each_others_way(source, store):
     script = (
         "import sys; from workshop import models\n"

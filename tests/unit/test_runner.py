@@ -17,6 +17,8 @@ import pytest
 from workshop import ROOT
 from workshop.headless import runner
 
+pytestmark = pytest.mark.slow
+
 
 def write_notebook(folder: Path, name: str, *cells: str, parameters: str | None = None) -> Path:
     """A small notebook; its first cell holds `parameters`, when given."""

@@ -7,6 +7,8 @@ import pytest
 from scripts.draw_samples.scenes import SCENES, render
 from workshop import samples
 
+pytestmark = pytest.mark.slow
+
 IMAGENETTE = {
     "n01440764", "n02102040", "n02979186", "n03000684", "n03028079",
     "n03394916", "n03417042", "n03425413", "n03445777", "n03888257",

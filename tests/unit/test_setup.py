@@ -15,6 +15,8 @@ import yaml
 
 from workshop import ROOT
 
+pytestmark = pytest.mark.slow
+
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
 
 

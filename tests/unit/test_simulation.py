@@ -7,7 +7,8 @@ import pytest
 import simpy
 
 from workshop.scale import cost, simulation
-from workshop.scale.simulation import OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA, UNLIMITED, Fleet, Function, Quotas
+from workshop.scale.run import OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA
+from workshop.scale.simulation import UNLIMITED, Fleet, Function, Quotas
 
 
 def constant(seconds):

@@ -14,6 +14,8 @@ from workshop.inspection import evaluation
 from workshop.models.flaky_server import ShakyServer
 from workshop.training import export, imagenette, loop, resnet
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng
 SIZE = loop.INPUT_SIZE
 

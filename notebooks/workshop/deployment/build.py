@@ -65,6 +65,7 @@ def run_phase(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )
+            assert process.stdout is not None
             for line in process.stdout:
                 log.write(line)
                 if line.strip():

@@ -18,7 +18,7 @@ from workshop.models import PRACTICE
 from workshop.samples import sample_path
 
 if TYPE_CHECKING:
-    from workshop.headless.runner import Run
+    from workshop.headless.run import Run
     from workshop.lab import Lab
 
 PACKAGE = ROOT / ".build" / "sam" / "Predict"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workshop.training.loop import progress
+from workshop.progress import progress
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -23,7 +23,7 @@ def predict_files(files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndar
 
     answers = []
     for file in progress(files, desc="evaluate", unit="image"):
-        batch = images.network_input(Path(file).read_bytes())
+        batch = np.asarray(images.network_input(Path(file).read_bytes()))
         answers.append([predict(batch) for predict in predicts])
     return np.array(answers, np.float32).transpose(1, 0, 2)
 

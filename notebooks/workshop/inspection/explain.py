@@ -113,7 +113,7 @@ def cover(batch: np.ndarray, box: tuple[int, int, int, int], cloth: np.ndarray |
     return copy
 
 
-def log_odds(probability: np.ndarray) -> np.ndarray:
+def log_odds(probability: np.ndarray | float) -> np.ndarray:
     """ln(p / (1 - p)): evidence on a scale that does not flatten where the network is sure."""
     probability = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
     return np.log(probability / (1 - probability))
@@ -135,15 +135,16 @@ def occlusion(
     picture, float32 (1, 3, H, W). `cloth`: what to cover with, as `cover` takes it. Method: Zeiler and Fergus,
     https://arxiv.org/abs/1311.2901, section 4.2.
     """
-    boxes = list(_squares(*batch.shape[2:], patch, stride))
+    height, width = batch.shape[2:]
+    boxes = list(_squares(height, width, patch, stride))
     whole = float(predict(batch)[0, class_index])
-    left = [
+    parts = [
         predict(np.concatenate([cover(batch, box, cloth) for box in boxes[start : start + batch_size]]))[:, class_index]
         for start in range(0, len(boxes), batch_size)
     ]
-    left = np.concatenate(left)
+    left = np.concatenate(parts)
     lost = log_odds(whole) - log_odds(left)
-    heat, times = np.zeros((2, *batch.shape[2:]), np.float32)
+    heat, times = np.zeros((2, height, width), np.float32)
     for (x, y, right, bottom), loss in zip(boxes, lost, strict=True):
         heat[y:bottom, x:right] += loss
         times[y:bottom, x:right] += 1
@@ -221,7 +222,7 @@ def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75, full:
     scale = (64 + 191 * heat).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(scale, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    weight = strength * cv2.merge([heat] * 3)
+    weight = np.float32(strength) * np.stack([heat] * 3, axis=-1)
     return cv2.convertScaleAbs(grey * (1 - weight) + colours * weight)
 
 

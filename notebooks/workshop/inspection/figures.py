@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, Patch, Polygon
 from matplotlib.ticker import PercentFormatter
 
 from workshop.inspection.evaluation import Bin
-from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PALE_BLUE, SKY, headline, millions, photo
+from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PALE_BLUE, SKY, headline, millions, photo, room
 
 
 def steps(counts: np.ndarray, middle: int, title: str) -> None:
@@ -105,7 +105,7 @@ def feature_rows(picture: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], ti
     """
     count = len(rows[0][1])
     figure = plt.figure(layout="constrained", figsize=(12, 1.08 * len(rows) + 0.6))
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    room(figure, w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     grid = figure.add_gridspec(len(rows), count + 4, width_ratios=[1, 1, 0.15, 0.9] + [1] * count)
     big = figure.add_subplot(grid[:2, :2])
     photo(big, picture)
@@ -162,7 +162,7 @@ def neighbours(
     """
     count = len(rows[0][1])
     figure = plt.figure(figsize=(12, 1.15 * len(rows) + 0.9))
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
+    room(figure, w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
     grid = figure.add_gridspec(len(rows), 2 * count + 3, width_ratios=[1, 0.25, *[1] * count, 0.25, *[1] * count])
     for row, ((picture, *found), marks) in enumerate(zip(rows, right, strict=True)):
         photo(figure.add_subplot(grid[row, 0]), picture, "asked" if row == 0 else "", 13)
@@ -172,8 +172,8 @@ def neighbours(
                 photo(axes, view)
                 if row == 0 and column == 0:
                     # Not as the axes' title: that would take the room of the whole text from this one column.
-                    offset = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 13}
-                    axes.annotate(heading, (0, 1), (0, 7), **offset).set_in_layout(False)
+                    above = axes.annotate(heading, (0, 1), (0, 7), "axes fraction", "offset points", fontsize=13)
+                    above.set_in_layout(False)
                 axes.spines[:].set(visible=True, color=GREEN if mark else GREY, linewidth=4.5 if mark else 1)
     headline(figure, title)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -97,7 +98,7 @@ def _reason(error: Exception) -> str:
 def _open_s3(url: str, start: int, version: str, client=None) -> _Stream:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     client = client or boto3.client("s3")
-    resume = {"Range": f"bytes={start}-", "IfMatch": version} if start else {}
+    resume: dict[str, Any] = {"Range": f"bytes={start}-", "IfMatch": version} if start else {}
     try:
         answer = client.get_object(Bucket=bucket, Key=key, **resume)
     except botocore.exceptions.ClientError as error:

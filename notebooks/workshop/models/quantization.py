@@ -31,7 +31,7 @@ from mxnet.contrib import quantization as mxnet_quantization
 
 from predict import images  # the function's
 from workshop import models
-from workshop.training.loop import progress
+from workshop.progress import progress
 
 PICTURES = 200
 BINS = 2048
@@ -45,7 +45,10 @@ Values = Mapping[str, mx.nd.NDArray]
 def load_values(params: Path) -> tuple[dict[str, mx.nd.NDArray], dict[str, mx.nd.NDArray]]:
     """Arguments and auxiliary states of a params file by name, as float32."""
     values = {name: value.astype("float32") for name, value in mx.nd.load(str(params)).items()}
-    return tuple({name[4:]: value for name, value in values.items() if name[:4] == kind} for kind in ("arg:", "aux:"))
+    arguments, auxiliary = (
+        {name[4:]: value for name, value in values.items() if name[:4] == kind} for kind in ("arg:", "aux:")
+    )
+    return arguments, auxiliary
 
 
 def with_identities(symbol: mx.sym.Symbol, arguments: Values) -> mx.sym.Symbol:

@@ -124,8 +124,9 @@ def always_on(
     `least`: the fewest instances (2 for a service that outlives one of them).
     """
     price = prices()
-    sizing = {"peak_to_mean": peak_to_mean, "target_use": target_use, "least": least}
-    count = instances_needed(requests_per_month, images_per_second, **sizing)
+    count = instances_needed(
+        requests_per_month, images_per_second, peak_to_mean=peak_to_mean, target_use=target_use, least=least
+    )
     bill = {"instances": count * HOURS_PER_MONTH * price[instance]}
     if load_balancer:
         bill["load balancer"] = HOURS_PER_MONTH * price["load_balancer"]

@@ -8,7 +8,7 @@ import numpy as np
 from predict.limits import MEGABYTES_PER_VCPU
 from workshop.plots import BLUE, GREEN, GREY, INK, LIGHT, ORANGE, PINK, RED, SKY, headline
 from workshop.scale.load import Load, Try
-from workshop.scale.simulation import Run
+from workshop.scale.run import Run
 
 COLOURS = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
 

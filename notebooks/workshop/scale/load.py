@@ -95,7 +95,8 @@ class Load:
     @property
     def execution_seconds(self) -> np.ndarray:
         """The seconds that the function itself says each answer took, in order of the pictures."""
-        return np.array([sum(one.body["timings_ms"].values()) / 1000 for one in self.answers if one.ok])
+        bodies = [one.body for one in self.answers if one.ok and one.body]
+        return np.array([sum(body["timings_ms"].values()) / 1000 for body in bodies])
 
     def done_by(self, share: float) -> float:
         """Seconds from the run's beginning until this share of the pictures (0 to 1) was answered."""
@@ -195,14 +196,19 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
         def is_worth_another(result: tuple[Try, dict | None]) -> bool:
             return retry and (result[0].refused or result[0].status == NO_CONNECTION)
 
+        def last(state: tenacity.RetryCallState) -> tuple[Try, dict | None]:
+            assert state.outcome is not None
+            return state.outcome.result()
+
         async def send(number: int) -> Answer:
             retrying = tenacity.AsyncRetrying(
                 retry=tenacity.retry_if_result(is_worth_another),
                 stop=lambda _: time.perf_counter() - begun > max_seconds,
                 wait=lambda state: backoff(state.attempt_number, rng),
-                retry_error_callback=lambda state: state.outcome.result(),  # the last answer, whatever it is
+                retry_error_callback=last,  # whatever it is
             )
-            tried, body = await retrying(post, number)
+            came: tuple[Try, dict | None] = await retrying(post, number)
+            tried, body = came
             return Answer(number, tried.status, retrying.statistics["attempt_number"], tried.seconds, body)
 
         async def client() -> None:

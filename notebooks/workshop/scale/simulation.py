@@ -6,15 +6,16 @@ synchronous requests.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import simpy
 from simpy.events import Timeout
 
-OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA = 200, 4290, 4291
+from workshop.scale.load import backoff
+from workshop.scale.run import OK, THROTTLED_BY_API, THROTTLED_BY_LAMBDA, Run
+
 Seconds = Callable[[int], float]
 
 
@@ -80,10 +81,11 @@ class Bucket:
 class Sampler:
     """Draws from measured values, with replacement, however many requests are under way. Calling it returns one."""
 
-    def __init__(self, values: Sequence[float], rng: np.random.Generator):
+    def __init__(self, values: Sequence[float] | np.ndarray, rng: np.random.Generator):
         if len(values) == 0:
             raise ValueError("expected at least one measured value to draw from")
-        self.values, self.rng, self.drawn = np.asarray(values, float), rng, iter(())
+        self.values, self.rng = np.asarray(values, float), rng
+        self.drawn: Iterator[float] = iter(())
 
     def __call__(self, under_way: int = 1) -> float:
         for value in self.drawn:
@@ -98,7 +100,7 @@ class Crowd:
     Between two measured numbers it interpolates, quantile by quantile; beyond the last it draws from the last.
     """
 
-    def __init__(self, measured: Mapping[int, Sequence[float]], rng: np.random.Generator):
+    def __init__(self, measured: Mapping[int, Sequence[float] | np.ndarray], rng: np.random.Generator):
         self.measured, self.rng = {number: np.asarray(measured[number], float) for number in sorted(measured)}, rng
         self.samplers: dict[int, Sampler] = {}
 
@@ -232,71 +234,6 @@ class Fleet:
         self._serve()
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a simulated run came to. Arrays over requests, in order of arrival, then samples over time.
-
-    `arrived`: seconds. `outcome`: OK, THROTTLED_BY_API or THROTTLED_BY_LAMBDA. `seconds`: from request to answer, 0
-    where refused. `cold`: whether it started an environment. `at`, `environments`, `running`: what was there then.
-    """
-
-    arrived: np.ndarray
-    outcome: np.ndarray
-    seconds: np.ndarray
-    cold: np.ndarray
-    at: np.ndarray
-    environments: np.ndarray
-    running: np.ndarray
-    busy_seconds: float
-    horizon: float
-
-    @property
-    def answered(self) -> np.ndarray:
-        """Which requests were answered with 200."""
-        return self.outcome == OK
-
-    @property
-    def throughput(self) -> float:
-        """Answers per second of the run."""
-        return float(self.answered.sum() / self.horizon)
-
-    @property
-    def throttled_share(self) -> float:
-        """The share of requests that were refused."""
-        return float(1 - self.answered.mean())
-
-    @property
-    def cold_share(self) -> float:
-        """The share of answers that waited for a new environment."""
-        return float(self.cold[self.answered].mean())
-
-    def percentile(self, percent: float) -> float:
-        """A percentile of the answers' seconds."""
-        return float(np.percentile(self.seconds[self.answered], percent))
-
-    def done_by(self, share: float) -> float:
-        """Seconds from the run's beginning until this share of the answers (0 to 1) was there."""
-        return float(np.quantile((self.arrived + self.seconds)[self.answered], share))
-
-    def over_time(self, width: float) -> dict[str, np.ndarray]:
-        """Per interval of `width` seconds: `at` its start, `asked`, `answered`, `throttled_api`, `throttled_lambda` per
-        second, and `p99` of the answers' seconds (not a number where there is none)."""
-        edges = np.arange(0, self.horizon + width / 2, width)
-        rates = {
-            "asked": np.histogram(self.arrived, edges)[0],
-            "answered": np.histogram(self.arrived[self.answered], edges)[0],
-            "throttled_api": np.histogram(self.arrived[self.outcome == THROTTLED_BY_API], edges)[0],
-            "throttled_lambda": np.histogram(self.arrived[self.outcome == THROTTLED_BY_LAMBDA], edges)[0],
-        }
-        bounds = np.searchsorted(self.arrived, edges)
-        p99 = np.full(len(edges) - 1, np.nan)
-        for index, (first, last) in enumerate(pairwise(bounds)):
-            seconds = self.seconds[first:last][self.answered[first:last]]
-            if len(seconds):
-                p99[index] = np.percentile(seconds, 99)
-        return {"at": edges[:-1]} | {name: counts / width for name, counts in rates.items()} | {"p99": p99}
-
-
 def arrivals(rate: Callable[[np.ndarray], np.ndarray], horizon: float, rng: np.random.Generator, step: float = 1.0):
     """Times of a Poisson process, sorted, in seconds from 0 to `horizon`.
 
@@ -359,11 +296,11 @@ def queue_loop(env: simpy.Environment, fleet: Fleet, times: np.ndarray) -> np.nd
 
 def closed_loop(
     env: simpy.Environment, function: Function, clients: int, requests: int, rng: np.random.Generator,
-    pause: Callable[[int, np.random.Generator], float] | None = None,
+    pause: Callable[[int, np.random.Generator], float] = backoff,
 ) -> Run:
     """`clients` that each send their next request when the last one is answered, `requests` answers altogether.
 
-    A refused request is sent again after `pause(tries, rng)` seconds (default: `load.backoff`'s rule), until it is
+    A refused request is sent again after `pause(tries, rng)` seconds (default: `load`'s rule), until it is
     answered; `Run.seconds` is of the try that was.
     """
     tries: list[tuple[float, int, float, bool]] = []
@@ -387,14 +324,14 @@ def closed_loop(
                 yield env.timeout(pause(attempt, rng))
             finished = env.now
 
-    if pause is None:
-        from workshop.scale.load import backoff as pause
     for _ in range(clients):
         env.process(client())
     env.run()
     came, outcome, seconds, cold = (np.array(column) for column in zip(*sorted(tries), strict=True))
-    samples = np.array([(0.0, 0, 0), (finished, function.environments, function.running)]).T
-    return Run(came, outcome, seconds, cold.astype(bool), *samples, function.busy_seconds, finished)
+    at, environments, running = np.array([(0.0, 0, 0), (finished, function.environments, function.running)]).T
+    return Run(
+        came, outcome, seconds, cold.astype(bool), at, environments, running, function.busy_seconds, finished
+    )
 
 
 def _samples(env: simpy.Environment, function: Function, horizon: float, every: float) -> list[tuple[float, int, int]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from workshop.plots import BLUE, LIGHT, ORANGE, headline
@@ -42,7 +42,8 @@ class LearningCurves:
     """
 
     def __init__(self, epochs: Sequence[Epoch]):
-        self.epochs, self.handle = epochs, None
+        self.epochs = epochs
+        self.handle: DisplayHandle | None = None
 
     def draw(self, history: Sequence[dict], title: str = "Learning curves") -> None:
         """Show the curves so far, in place of those shown before."""

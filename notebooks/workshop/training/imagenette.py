@@ -122,7 +122,7 @@ def _shape(label: int, classes: int, rng: np.random.Generator) -> np.ndarray:
     """One generated picture, uint8 (H, W, 3) BGR: a polygon of label + 3 corners in the class's hue."""
     height, width = rng.integers(160, 280, 2)
     picture = rng.integers(90, 166, (height, width, 3)).astype(np.uint8)
-    hue = np.uint8([[[180 * label // classes, 230, 230]]])
+    hue = np.array([[[180 * label // classes, 230, 230]]], np.uint8)
     colour = cv2.cvtColor(hue, cv2.COLOR_HSV2BGR)[0, 0].tolist()
     turn, radius = rng.uniform(0, 2 * np.pi), min(height, width) * rng.uniform(0.25, 0.45)
     angles = turn + np.arange(label + 3) * 2 * np.pi / (label + 3)

@@ -177,7 +177,7 @@ class Checkpoint:
 
     def parameters(self) -> tuple[dict, dict]:
         """Arguments and auxiliary states after the last whole epoch, as `Module.get_params` returns them."""
-        kinds = {"arg": {}, "aux": {}}
+        kinds: dict[str, dict[str, mx.nd.NDArray]] = {"arg": {}, "aux": {}}
         for name, value in mx.nd.load(str(self.params_file())).items():
             kind, plain = name.split(":", 1)
             kinds[kind][plain] = value

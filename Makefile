@@ -16,7 +16,7 @@ CHOICES = --target $(call quoted,$(TARGET)) --port $(call quoted,$(PORT)) \
 VENV_PYTHON = "$(CURDIR)/.venv/bin/python"
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
-BIN = $(CURDIR)/.venv/bin
+BIN = "$(CURDIR)/.venv/bin"
 CHECKS = format lint types templates imports spelling quick
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 

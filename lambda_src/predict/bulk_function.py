@@ -109,8 +109,12 @@ def collect(images: str, results: str, top: int) -> dict[str, Any]:
     for file, wanted in (("results.jsonl", True), ("failures.jsonl", False)):
         _write_lines(results + file, (found[key][1] for key in sorted(found) if found[key][0] is wanted))
     summary = counts | {"model": {"name": name, "precision": precision, "sha256": sha256}, "top": top}
-    _s3().put_object(Bucket=_bucket(), Key=results + "summary.json", Body=json.dumps(summary).encode(),
-                     ContentType="application/json")
+    _s3().put_object(
+        Bucket=_bucket(),
+        Key=results + "summary.json",
+        Body=json.dumps(summary).encode(),
+        ContentType="application/json",
+    )
     logger.info("collected", extra=counts)
     return counts
 
@@ -195,8 +199,9 @@ def _s3():
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(retries={"total_max_attempts": 4, "mode": "standard"},
-                                            max_pool_connections=AHEAD + 1))
+    return boto3.client(
+        "s3", config=Config(retries={"total_max_attempts": 4, "mode": "standard"}, max_pool_connections=AHEAD + 1)
+    )
 
 
 def _bucket() -> str:

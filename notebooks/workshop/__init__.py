@@ -16,4 +16,3 @@ class ToldError(Exception):
 
     def _render_traceback_(self) -> list[str]:  # IPython asks an exception for it
         return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
-

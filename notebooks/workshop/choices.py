@@ -248,7 +248,9 @@ def check_model(model: str, base: Path = ROOT) -> str:
     if model in MODELS or re.match(r"(s3|https?)://[^/]", model):
         place = model.rstrip("/")
     elif "://" in model:
-        raise ChoiceError(f"model {model!r}: expected a folder, or a prefix that begins with s3://, https:// or http://.")
+        raise ChoiceError(
+            f"model {model!r}: expected a folder, or a prefix that begins with s3://, https:// or http://."
+        )
     else:
         found = (base / Path(model).expanduser()).resolve()
         if not found.is_dir() and not (found.is_file() and found.name.endswith(FOREIGN)):

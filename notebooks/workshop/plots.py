@@ -159,5 +159,3 @@ def transfer(pieces: Sequence[tuple[str, int, int]], total: int, title: str) -> 
     axes.spines["left"].set_visible(False)
     axes.invert_yaxis()
     headline(figure, title)
-
-

@@ -32,12 +32,23 @@ def lab(deployed, tmp_path_factory):
     """A lab with bulk scoring switched on and the practice model in its store. The Lambda role may read no model."""
     lab = connect("local", "us-east-1", PROJECT)
     cloudformation = lab.client("cloudformation")
-    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", {"ProjectId": PROJECT},
-                  capabilities=("CAPABILITY_NAMED_IAM",))
+    stacks.deploy(
+        cloudformation,
+        lab.toolchain_stack,
+        ROOT / "toolchain.yml",
+        {"ProjectId": PROJECT},
+        capabilities=("CAPABILITY_NAMED_IAM",),
+    )
     parameters = {"ProjectId": PROJECT, "Emulator": "true"}
     template = packaged(deployed, lab, tmp_path_factory.mktemp("template"))
-    stacks.deploy(cloudformation, lab.app_stack, template, parameters,
-                  lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))
+    stacks.deploy(
+        cloudformation,
+        lab.app_stack,
+        template,
+        parameters,
+        lab.role_arn(lab.cloudformation_role),
+        ("CAPABILITY_AUTO_EXPAND",),
+    )
     files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
     for file in (files.symbol, files.params, files.synset, files.manifest):
         lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/practice/{file.name}")
@@ -59,7 +70,8 @@ def one_line_for_each(lab, job, pictures):
     keys = [line["key"] for line in results + failures]
     assert sorted(keys) == sorted(f"images/{job}/{name}" for name in pictures)
     assert {line["key"].rpartition("/")[2]: line["error"]["code"] for line in failures} == {
-        "damaged.jpg": "image_broken", "notes.txt": "not_an_image"
+        "damaged.jpg": "image_broken",
+        "notes.txt": "not_an_image",
     }
     assert set(bulk.part_lines(lab, job).values()) == {1}
     return results
@@ -70,8 +82,10 @@ def test_each_image_is_scored_once_and_failures_are_apart(lab, pictures):
     counts = bulk.counts(bulk.wait(lab, bulk.start(lab, "plain", top=1)))
     assert counts == {"images": IMAGES + 2, "scored": IMAGES, "failed": 2, "missing": 0}
     results = one_line_for_each(lab, "plain", pictures)
-    right = [line["predictions"][0]["class"].split(" ", 1)[1].split(",")[0].replace(" ", "_") in line["key"]
-             for line in results]
+    right = [
+        line["predictions"][0]["class"].split(" ", 1)[1].split(",")[0].replace(" ", "_") in line["key"]
+        for line in results
+    ]
     assert sum(right) >= 0.8 * IMAGES
 
 

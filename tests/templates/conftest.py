@@ -27,8 +27,13 @@ def lab(emulator_url: str) -> Iterator[Lab]:
     """A project of its own with the toolchain stack as notebook 00 deploys it, and nothing else."""
     lab = connect("local", "us-east-1", "templates-test")
     cloudformation = lab.client("cloudformation")
-    stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", {"ProjectId": lab.project_id},
-                  capabilities=("CAPABILITY_NAMED_IAM",))
+    stacks.deploy(
+        cloudformation,
+        lab.toolchain_stack,
+        ROOT / "toolchain.yml",
+        {"ProjectId": lab.project_id},
+        capabilities=("CAPABILITY_NAMED_IAM",),
+    )
     yield lab
     cloudformation.delete_stack(StackName=lab.toolchain_stack)
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=lab.toolchain_stack)

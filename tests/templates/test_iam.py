@@ -43,43 +43,52 @@ def test_artifact_bucket_is_as_the_template_says(lab):
     assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
 
 
-@pytest.mark.parametrize(("action", "service", "rest", "decision"), [
-    ("lambda:CreateFunction", "lambda", "function:templates-test-app-Predict", ALLOWED),
-    ("lambda:CreateFunction", "lambda", "function:payroll", REFUSED),
-    ("lambda:InvokeFunction", "lambda", "function:templates-test-app-Predict", REFUSED),
-    ("logs:CreateLogGroup", "logs", "log-group:/aws/lambda/templates-test-predict", ALLOWED),
-    ("logs:DeleteLogGroup", "logs", "log-group:/aws/lambda/payroll", REFUSED),
-    ("cloudwatch:PutMetricAlarm", "cloudwatch", "alarm:templates-test-errors", ALLOWED),
-    ("cloudwatch:DeleteAlarms", "cloudwatch", "alarm:payroll", REFUSED),
-    ("iam:CreateRole", "iam", "role/any", REFUSED),
-    ("iam:PutRolePolicy", "iam", "role/CodeStarWorker-templates-test-Lambda", REFUSED),
-])
+@pytest.mark.parametrize(
+    ("action", "service", "rest", "decision"),
+    [
+        ("lambda:CreateFunction", "lambda", "function:templates-test-app-Predict", ALLOWED),
+        ("lambda:CreateFunction", "lambda", "function:payroll", REFUSED),
+        ("lambda:InvokeFunction", "lambda", "function:templates-test-app-Predict", REFUSED),
+        ("logs:CreateLogGroup", "logs", "log-group:/aws/lambda/templates-test-predict", ALLOWED),
+        ("logs:DeleteLogGroup", "logs", "log-group:/aws/lambda/payroll", REFUSED),
+        ("cloudwatch:PutMetricAlarm", "cloudwatch", "alarm:templates-test-errors", ALLOWED),
+        ("cloudwatch:DeleteAlarms", "cloudwatch", "alarm:payroll", REFUSED),
+        ("iam:CreateRole", "iam", "role/any", REFUSED),
+        ("iam:PutRolePolicy", "iam", "role/CodeStarWorker-templates-test-Lambda", REFUSED),
+    ],
+)
 def test_the_cloudformation_role_touches_the_project_only(lab, action, service, rest, decision):
     question = Question("", action, arn(lab, service, rest))
     assert iam.may(lab.client("iam"), lab.role_arn(lab.cloudformation_role), [question]) == [decision]
 
 
-@pytest.mark.parametrize(("action", "key", "decision"), [
-    ("s3:CreateBucket", "", ALLOWED),
-    ("s3:PutEncryptionConfiguration", "", ALLOWED),
-    ("s3:DeleteBucketPolicy", "", ALLOWED),
-    ("s3:PutBucketPolicy", "", REFUSED),
-    ("s3:GetObject", "/models/any", REFUSED),
-    ("s3:DeleteObject", "/models/any", REFUSED),
-])
+@pytest.mark.parametrize(
+    ("action", "key", "decision"),
+    [
+        ("s3:CreateBucket", "", ALLOWED),
+        ("s3:PutEncryptionConfiguration", "", ALLOWED),
+        ("s3:DeleteBucketPolicy", "", ALLOWED),
+        ("s3:PutBucketPolicy", "", REFUSED),
+        ("s3:GetObject", "/models/any", REFUSED),
+        ("s3:DeleteObject", "/models/any", REFUSED),
+    ],
+)
 def test_the_cloudformation_role_manages_the_store_but_not_its_policy_or_objects(lab, action, key, decision):
     question = Question("", action, store(lab, key))
     assert iam.may(lab.client("iam"), lab.role_arn(lab.cloudformation_role), [question]) == [decision]
 
 
-@pytest.mark.parametrize(("action", "resource", "decision"), [
-    ("logs:PutLogEvents", f"{LOGS}/templates-test-predict:log-stream:a", ALLOWED),
-    ("logs:PutLogEvents", f"{LOGS}/payroll:log-stream:a", REFUSED),
-    ("logs:CreateLogGroup", f"{LOGS}/templates-test-predict", REFUSED),
-    ("xray:PutTraceSegments", "*", ALLOWED),
-    ("s3:GetObject", "arn:aws:s3:::templates-test-us-east-1-000000000000-models/models/any", REFUSED),
-    ("s3:ListBucket", "arn:aws:s3:::templates-test-us-east-1-000000000000-models", REFUSED),
-])
+@pytest.mark.parametrize(
+    ("action", "resource", "decision"),
+    [
+        ("logs:PutLogEvents", f"{LOGS}/templates-test-predict:log-stream:a", ALLOWED),
+        ("logs:PutLogEvents", f"{LOGS}/payroll:log-stream:a", REFUSED),
+        ("logs:CreateLogGroup", f"{LOGS}/templates-test-predict", REFUSED),
+        ("xray:PutTraceSegments", "*", ALLOWED),
+        ("s3:GetObject", "arn:aws:s3:::templates-test-us-east-1-000000000000-models/models/any", REFUSED),
+        ("s3:ListBucket", "arn:aws:s3:::templates-test-us-east-1-000000000000-models", REFUSED),
+    ],
+)
 def test_the_lambda_role_writes_logs_and_traces_and_reads_no_model(lab, action, resource, decision):
     assert iam.may(lab.client("iam"), lab.role_arn(lab.lambda_role), [Question("", action, resource)]) == [decision]
 
@@ -109,7 +118,7 @@ def test_policies_of_leaves_out_what_it_is_told_to(lab):
 
 
 def test_managed_policy_is_the_original_labs(lab):
-    (_, actions, resources), = iam.statements_of(iam.managed_policy(lab.client("iam"), iam.read_only(lab.partition)))
+    ((_, actions, resources),) = iam.statements_of(iam.managed_policy(lab.client("iam"), iam.read_only(lab.partition)))
     assert "s3:Get*" in actions
     assert resources == ["*"]
 
@@ -127,14 +136,17 @@ def test_granting_replaces_what_was_granted_before(probe):
     assert probe.try_out(["read a model"], [REFUSED]) == [REFUSED]
 
 
-@pytest.mark.parametrize(("role", "bucket", "decision", "reason"), [
-    (None, None, REFUSED, "no Allow in either"),
-    ("Allow", None, ALLOWED, ""),
-    (None, "Allow", ALLOWED, ""),
-    ("Allow", "Allow", ALLOWED, ""),
-    ("Deny", "Allow", REFUSED, "Deny in the role's policy"),
-    ("Allow", "Deny", REFUSED, "Deny in the bucket policy"),
-])
+@pytest.mark.parametrize(
+    ("role", "bucket", "decision", "reason"),
+    [
+        (None, None, REFUSED, "no Allow in either"),
+        ("Allow", None, ALLOWED, ""),
+        (None, "Allow", ALLOWED, ""),
+        ("Allow", "Allow", ALLOWED, ""),
+        ("Deny", "Allow", REFUSED, "Deny in the role's policy"),
+        ("Allow", "Deny", REFUSED, "Deny in the bucket policy"),
+    ],
+)
 def test_either_grant_is_enough_and_either_deny_wins(probe, role, bucket, decision, reason):
     probe.grant(*[policy(probe.read_statement(role))] if role else [])
     probe.put_bucket_policy(*[probe.read_statement(bucket)] if bucket else [])
@@ -175,8 +187,10 @@ def test_a_probe_that_was_left_behind_goes_with_the_next(lab):
 
 
 def test_short_masks_the_account():
-    assert iam.short("arn:aws:lambda:us-east-1:123456789012:function:a", "123456789012") == \
-        "lambda:us-east-1:<account>:function:a"
+    assert (
+        iam.short("arn:aws:lambda:us-east-1:123456789012:function:a", "123456789012")
+        == "lambda:us-east-1:<account>:function:a"
+    )
 
 
 def test_table_aligns_its_columns():

@@ -32,8 +32,9 @@ FAULTS: dict[str, SimpleNamespace] = {}
 def statement(toolchain, sid, role="CloudFormationRole"):
     """A statement of a role in toolchain.yml, to be changed in place."""
     policies = toolchain["Resources"][role]["Properties"]["Policies"]
-    (found,) = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]
-               if each.get("Sid") == sid]  # one of two by a condition has none
+    (found,) = [
+        each for policy in policies for each in policy["PolicyDocument"]["Statement"] if each.get("Sid") == sid
+    ]  # one of two by a condition has none
     return found
 
 

@@ -37,8 +37,9 @@ def test_every_handler_is_a_function_of_its_code(template, name):
 
 
 def test_there_are_no_functions_but_those(template):
-    functions = {name for name, resource in template["Resources"].items()
-                 if resource["Type"] == "AWS::Serverless::Function"}
+    functions = {
+        name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::Serverless::Function"
+    }
     assert functions == {*FUNCTIONS, "BulkScore"}  # the last one on request: see tests/unit/test_bulk.py
 
 
@@ -58,12 +59,18 @@ def test_functions_write_to_a_log_group_that_expires_and_the_role_may_write_to(t
     group = template["Resources"][properties["LoggingConfig"]["LogGroup"]["Ref"]]
     assert group["Type"] == "AWS::Logs::LogGroup"
     assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-    writable = [resource["Fn::Sub"] for policy in toolchain["Resources"]["LambdaRole"]["Properties"]["Policies"]
-                for statement in policy["PolicyDocument"]["Statement"] if statement["Sid"] == "WriteLogs"
-                for resource in listed(statement["Resource"])]
+    writable = [
+        resource["Fn::Sub"]
+        for policy in toolchain["Resources"]["LambdaRole"]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Sid"] == "WriteLogs"
+        for resource in listed(statement["Resource"])
+    ]
     path = group["Properties"]["LogGroupName"]["Fn::Sub"]
-    assert any(fnmatch.fnmatchcase(f":log-group:{path}:log-stream:any", pattern[pattern.index(":log-group:"):])
-               for pattern in writable)
+    assert any(
+        fnmatch.fnmatchcase(f":log-group:{path}:log-stream:any", pattern[pattern.index(":log-group:") :])
+        for pattern in writable
+    )
 
 
 def test_names_of_the_original_lab_are_kept(template):
@@ -72,8 +79,13 @@ def test_names_of_the_original_lab_are_kept(template):
     bucket = template["Resources"]["ModelStoreBucket"]
     assert bucket["Properties"]["BucketName"] == {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-models"}
     variables = template["Resources"]["Predict"]["Properties"]["Environment"]["Variables"]
-    assert {"MODEL_STORE_BUCKET_NAME", "MODEL_STORE_PREFIX", "MODEL_PARAMS_FILE_NAME", "MODEL_SYMBOL_FILE_NAME",
-            "MODEL_SYNSET_FILE_NAME"} <= set(variables)
+    assert {
+        "MODEL_STORE_BUCKET_NAME",
+        "MODEL_STORE_PREFIX",
+        "MODEL_PARAMS_FILE_NAME",
+        "MODEL_SYMBOL_FILE_NAME",
+        "MODEL_SYNSET_FILE_NAME",
+    } <= set(variables)
     assert variables["MODEL_STORE_BUCKET_NAME"] == {"Ref": "ModelStoreBucket"}
     assert {"ModelStoreBucket", "PredictUrl", "PredictFunction"} <= set(template["Outputs"])
 
@@ -92,9 +104,13 @@ def test_project_id_follows_the_toolchains_rule(template, toolchain):
         assert rule[key] == other[key]
 
 
-@pytest.mark.parametrize(("name", "path", "methods"), [
-    ("HelloWorld", "/", {"get", "post"}), ("Predict", "/predict", {"get", "post"}),
-])
+@pytest.mark.parametrize(
+    ("name", "path", "methods"),
+    [
+        ("HelloWorld", "/", {"get", "post"}),
+        ("Predict", "/predict", {"get", "post"}),
+    ],
+)
 def test_routes(template, name, path, methods):
     events = [event["Properties"] for event in template["Resources"][name]["Properties"]["Events"].values()]
     assert {"Ref": "Api"} in [event["RestApiId"] for event in events]
@@ -124,8 +140,9 @@ def test_hosts_are_told_whom_to_ask(template):
 def test_the_api_throttles_and_traces(template):
     api = template["Resources"]["Api"]["Properties"]
     assert api["TracingEnabled"] is True
-    (everywhere,) = [setting for setting in api["MethodSettings"]
-                     if (setting["HttpMethod"], setting["ResourcePath"]) == ("*", "/*")]
+    (everywhere,) = [
+        setting for setting in api["MethodSettings"] if (setting["HttpMethod"], setting["ResourcePath"]) == ("*", "/*")
+    ]
     assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(everywhere)
     assert everywhere["MetricsEnabled"] is False, "metrics of each method are billed"
 
@@ -144,8 +161,10 @@ def store_statements(template):
     """The bucket policy's statements by Sid, as they are with every parameter at its default."""
     policy = template["Resources"]["ModelStoreBucketPolicy"]["Properties"]
     assert policy["Bucket"] == {"Ref": "ModelStoreBucket"}
-    chosen = [statement["Fn::If"][2] if "Fn::If" in statement else statement
-              for statement in policy["PolicyDocument"]["Statement"]]
+    chosen = [
+        statement["Fn::If"][2] if "Fn::If" in statement else statement
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
     return {statement["Sid"]: statement for statement in chosen}
 
 

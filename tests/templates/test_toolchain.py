@@ -35,16 +35,24 @@ def listed(value):
 
 
 def roles(template):
-    return {name: resource["Properties"] for name, resource in template["Resources"].items()
-            if resource["Type"] == "AWS::IAM::Role"}
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+    }
 
 
 def statements(template, role=None):
     """(role, statement) of every permissions policy, or of one role's."""
-    return [(name, statement) for name, properties in roles(template).items() if role in (None, name)
-            for policy in properties.get("Policies", []) for each in policy["PolicyDocument"]["Statement"]
-            # One of two, by a condition: both are judged.
-            for statement in (each["Fn::If"][1:] if "Fn::If" in each else [each])]
+    return [
+        (name, statement)
+        for name, properties in roles(template).items()
+        if role in (None, name)
+        for policy in properties.get("Policies", [])
+        for each in policy["PolicyDocument"]["Statement"]
+        # One of two, by a condition: both are judged.
+        for statement in (each["Fn::If"][1:] if "Fn::If" in each else [each])
+    ]
 
 
 def actions(template, role):
@@ -70,17 +78,32 @@ def test_names_of_the_original_lab_are_kept(toolchain):
 
 def test_project_id_takes_what_the_lab_takes(toolchain):
     rule = toolchain["Parameters"]["ProjectId"]
-    for project_id, valid in {"predictions": True, "a1": True, "a": False, "1a": False, "A-b": False, "a_b": False,
-                              "a" * 15: True, "a" * 16: False}.items():
+    for project_id, valid in {
+        "predictions": True,
+        "a1": True,
+        "a": False,
+        "1a": False,
+        "A-b": False,
+        "a_b": False,
+        "a" * 15: True,
+        "a" * 16: False,
+    }.items():
         fits = rule["MinLength"] <= len(project_id) <= rule["MaxLength"]
         assert (fits and re.fullmatch(rule["AllowedPattern"], project_id) is not None) is valid, project_id
 
 
-@pytest.mark.parametrize(("role", "service"), [
-    ("CloudFormationRole", "cloudformation"), ("LambdaRole", "lambda"), ("BuildRole", "codebuild"),
-    ("PipelineRole", "codepipeline"), ("BulkWorkerRole", "lambda"), ("BulkStatesRole", "states"),
-    ("ApiGatewayLogsRole", "apigateway"),
-])
+@pytest.mark.parametrize(
+    ("role", "service"),
+    [
+        ("CloudFormationRole", "cloudformation"),
+        ("LambdaRole", "lambda"),
+        ("BuildRole", "codebuild"),
+        ("PipelineRole", "codepipeline"),
+        ("BulkWorkerRole", "lambda"),
+        ("BulkStatesRole", "states"),
+        ("ApiGatewayLogsRole", "apigateway"),
+    ],
+)
 def test_each_role_is_trusted_by_one_service_alone(toolchain, role, service):
     (trust,) = roles(toolchain)[role]["AssumeRolePolicyDocument"]["Statement"]
     assert (trust["Effect"], trust["Action"]) == ("Allow", "sts:AssumeRole")
@@ -88,8 +111,12 @@ def test_each_role_is_trusted_by_one_service_alone(toolchain, role, service):
 
 
 def test_both_worker_roles_start_too_narrow_on_purpose(toolchain):
-    store = [action for _, statement in statements(toolchain, "CloudFormationRole")
-             if statement["Sid"] != "ManageTheBulkBucket" for action in listed(statement["Action"])]
+    store = [
+        action
+        for _, statement in statements(toolchain, "CloudFormationRole")
+        if statement["Sid"] != "ManageTheBulkBucket"
+        for action in listed(statement["Action"])
+    ]
     assert not any(re.fullmatch(action.replace("*", ".*"), "s3:PutBucketPolicy") for action in store)
     assert not any(action.startswith("s3:") for action in actions(toolchain, "LambdaRole"))
 
@@ -130,8 +157,12 @@ def test_a_role_may_be_passed_to_one_service_only(toolchain):
 
 def test_inline_policies_fit_the_quota(toolchain):
     # IAM counts at most 10,240 characters, without white space, over a role's inline policies; notebook 03 adds one.
-    longest = {"${AWS::Partition}": "aws-us-gov", "${AWS::Region}": "ap-southeast-2", "${AWS::AccountId}": "0" * 12,
-               "${ProjectId}": "p" * 15}
+    longest = {
+        "${AWS::Partition}": "aws-us-gov",
+        "${AWS::Region}": "ap-southeast-2",
+        "${AWS::AccountId}": "0" * 12,
+        "${ProjectId}": "p" * 15,
+    }
     for role, properties in roles(toolchain).items():
         documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
         body = json.dumps(documents, separators=(",", ":"))
@@ -168,8 +199,14 @@ def test_the_pipeline_and_what_is_the_whole_accounts_are_made_on_request_only(to
     assert toolchain["Parameters"]["WithPipeline"]["Default"] == "false"
     assert toolchain["Parameters"]["ApiLogsRole"]["Default"] == "false"
     always = {name for name, resource in toolchain["Resources"].items() if "Condition" not in resource}
-    assert always == {"CloudFormationRole", "LambdaRole", "BulkWorkerRole", "BulkStatesRole", "ArtifactBucket",
-                      "ArtifactBucketPolicy"}
+    assert always == {
+        "CloudFormationRole",
+        "LambdaRole",
+        "BulkWorkerRole",
+        "BulkStatesRole",
+        "ArtifactBucket",
+        "ArtifactBucketPolicy",
+    }
     needed = json.dumps(toolchain["Rules"])
     assert "ConnectionArn" in needed
     assert "RepositoryId" in needed
@@ -187,8 +224,9 @@ def test_without_a_connection_the_source_is_a_repository_of_the_projects_own(too
 
 
 def test_the_pipeline_builds_what_it_deploys_in_the_cloudformation_role(toolchain):
-    stages = {stage["Name"]: stage["Actions"]
-              for stage in toolchain["Resources"]["DeliveryPipeline"]["Properties"]["Stages"]}
+    stages = {
+        stage["Name"]: stage["Actions"] for stage in toolchain["Resources"]["DeliveryPipeline"]["Properties"]["Stages"]
+    }
     assert list(stages) == ["Source", "Build", "Deploy"]
     change_set, execution = (action["Configuration"] for action in stages["Deploy"])
     built = stages["Build"][0]["OutputArtifacts"][0]["Name"]

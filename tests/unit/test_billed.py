@@ -13,8 +13,10 @@ def line(request, cold):
 
 
 def report(request, ms, init=""):
-    return f"REPORT RequestId: {request}\tDuration: {ms - 1} ms\tBilled Duration: {ms} ms\tMemory Size: 1769 MB\t" \
-           f"Max Memory Used: 286 MB\t{init}\n"
+    return (
+        f"REPORT RequestId: {request}\tDuration: {ms - 1} ms\tBilled Duration: {ms} ms\tMemory Size: 1769 MB\t"
+        f"Max Memory Used: 286 MB\t{init}\n"
+    )
 
 
 @pytest.fixture
@@ -30,8 +32,15 @@ def lab():
 
 
 def test_billed_durations_are_told_apart_by_the_functions_own_lines(lab):
-    lab.messages += ["START RequestId: a Version: $LATEST", line("a", True), report("a", 1946, "Init Duration: 600 ms"),
-                     line("b", False), report("b", 27), "not json", report("other-handler", 5)]
+    lab.messages += [
+        "START RequestId: a Version: $LATEST",
+        line("a", True),
+        report("a", 1946, "Init Duration: 600 ms"),
+        line("b", False),
+        report("b", 27),
+        "not json",
+        report("other-handler", 5),
+    ]
     assert client.billed_ms(lab, since=5.0, count=2) == ([1946], [27])
 
 

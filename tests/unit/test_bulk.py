@@ -45,8 +45,13 @@ class Store:
         return self
 
     def paginate(self, *, Bucket, Prefix):
-        yield {"Contents": [{"Key": key, "ETag": f'"{etag(body)}"', "Size": len(body)}
-                            for key, body in sorted(self.objects.items()) if key.startswith(Prefix)]}
+        yield {
+            "Contents": [
+                {"Key": key, "ETag": f'"{etag(body)}"', "Size": len(body)}
+                for key, body in sorted(self.objects.items())
+                if key.startswith(Prefix)
+            ]
+        }
 
 
 def etag(body):
@@ -70,8 +75,13 @@ def store(monkeypatch):
         made.objects[f"{IMAGES}{number}.jpg"] = b"picture %d" % number
     made.objects[f"{IMAGES}broken.jpg"] = b"broken"
     made.objects[IMAGES] = b""  # what a console writes for a folder
-    model = SimpleNamespace(sha256="a" * 64, name="practice", precision="float32", labels=["cat", "dog"],
-                            predictor=SimpleNamespace(predict=lambda _batch: [0.75, 0.25]))
+    model = SimpleNamespace(
+        sha256="a" * 64,
+        name="practice",
+        precision="float32",
+        labels=["cat", "dog"],
+        predictor=SimpleNamespace(predict=lambda _batch: [0.75, 0.25]),
+    )
     monkeypatch.setenv("BULK_BUCKET_NAME", "bulk")
     monkeypatch.setattr(bulk_function, "_s3", lambda: made)
     monkeypatch.setattr(bulk_function, "_decoder", Decoder())
@@ -82,8 +92,11 @@ def store(monkeypatch):
 
 def items(store, names=None, top=1):
     """What Distributed Map's ItemSelector makes of the listing."""
-    return [{"task": "score", "key": key, "etag": f'"{etag(body)}"', "size": len(body), "results": RESULTS, "top": top}
-            for key, body in sorted(store.objects.items()) if key.startswith(IMAGES) and (not names or key in names)]
+    return [
+        {"task": "score", "key": key, "etag": f'"{etag(body)}"', "size": len(body), "results": RESULTS, "top": top}
+        for key, body in sorted(store.objects.items())
+        if key.startswith(IMAGES) and (not names or key in names)
+    ]
 
 
 def score(batch):
@@ -199,12 +212,17 @@ def test_objects_that_are_no_images_by_size_are_not_fetched(store):
     assert score([huge]) == {"images": 1, "new": True}
 
 
-@pytest.mark.parametrize("event", [
-    {}, {"task": "dance"}, {"task": "collect", "images": "other/", "results": RESULTS, "top": 1},
-    {"task": "collect", "images": IMAGES, "results": "images/job/", "top": 1},
-    {"task": "collect", "images": IMAGES, "results": RESULTS, "top": 0},
-    {"task": "collect", "images": "images/", "results": RESULTS, "top": 1},
-])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"task": "dance"},
+        {"task": "collect", "images": "other/", "results": RESULTS, "top": 1},
+        {"task": "collect", "images": IMAGES, "results": "images/job/", "top": 1},
+        {"task": "collect", "images": IMAGES, "results": RESULTS, "top": 0},
+        {"task": "collect", "images": "images/", "results": RESULTS, "top": 1},
+    ],
+)
 def test_other_events_are_refused(store, event):
     with pytest.raises(ValueError):
         bulk_function.lambda_handler(event, None)

@@ -20,36 +20,69 @@ TOOLCHAIN = ROOT / "toolchain.yml"
 # A small application of what matters here: function, API, log group, buckets, state machine, named as the lab's.
 APPLICATION = {
     "Resources": {
-        "ModelStoreBucket": {"Type": "AWS::S3::Bucket", "Properties": {
-            "BucketName": {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-models"},
-            "VersioningConfiguration": {"Status": "Enabled"}}},
-        "PredictLogs": {"Type": "AWS::Logs::LogGroup", "Properties": {
-            "LogGroupName": {"Fn::Sub": "/aws/lambda/${ProjectId}-predict"}}},
-        "Predict": {"Type": "AWS::Lambda::Function", "Properties": {
-            "Handler": "index.handler", "Runtime": "python3.11",
-            "Code": {"ZipFile": "def handler(event, context): pass"},
-            "Role": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}}}},
-        "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": {
-            "AlarmName": {"Fn::Sub": "${ProjectId}-faults"}, "Namespace": "AWS/Lambda", "MetricName": "Errors",
-            "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 0,
-            "ComparisonOperator": "GreaterThanThreshold"}},
-        "Dashboard": {"Type": "AWS::CloudWatch::Dashboard", "Properties": {
-            "DashboardName": {"Fn::Sub": "${ProjectId}-endpoint"}, "DashboardBody": '{"widgets": []}'}},
+        "ModelStoreBucket": {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {
+                "BucketName": {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-models"},
+                "VersioningConfiguration": {"Status": "Enabled"},
+            },
+        },
+        "PredictLogs": {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": {"Fn::Sub": "/aws/lambda/${ProjectId}-predict"}},
+        },
+        "Predict": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "Handler": "index.handler",
+                "Runtime": "python3.11",
+                "Code": {"ZipFile": "def handler(event, context): pass"},
+                "Role": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}},
+            },
+        },
+        "Alarm": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "AlarmName": {"Fn::Sub": "${ProjectId}-faults"},
+                "Namespace": "AWS/Lambda",
+                "MetricName": "Errors",
+                "Statistic": "Sum",
+                "Period": 60,
+                "EvaluationPeriods": 1,
+                "Threshold": 0,
+                "ComparisonOperator": "GreaterThanThreshold",
+            },
+        },
+        "Dashboard": {
+            "Type": "AWS::CloudWatch::Dashboard",
+            "Properties": {"DashboardName": {"Fn::Sub": "${ProjectId}-endpoint"}, "DashboardBody": '{"widgets": []}'},
+        },
         "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": {"Fn::Sub": "${ProjectId}-api"}}},
-        "BulkBucket": {"Type": "AWS::S3::Bucket", "Properties": {
-            "BucketName": {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-bulk"}}},
-        "BulkMachine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
-            "StateMachineName": {"Fn::Sub": "${ProjectId}-bulk"},
-            "RoleArn": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-BulkStatesRole"}},
-            "Definition": {"StartAt": "Stay", "States": {"Stay": {"Type": "Wait", "Seconds": 300, "End": True}}}}},
+        "BulkBucket": {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {"BucketName": {"Fn::Sub": "${ProjectId}-${AWS::Region}-${AWS::AccountId}-bulk"}},
+        },
+        "BulkMachine": {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {
+                "StateMachineName": {"Fn::Sub": "${ProjectId}-bulk"},
+                "RoleArn": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-BulkStatesRole"}},
+                "Definition": {"StartAt": "Stay", "States": {"Stay": {"Type": "Wait", "Seconds": 300, "End": True}}},
+            },
+        },
     },
     "Parameters": {"ProjectId": {"Type": "String"}},
 }
 
 
 def toolchain(lab: Lab) -> None:
-    stacks.deploy(lab.client("cloudformation"), lab.toolchain_stack, TOOLCHAIN, {"ProjectId": lab.project_id},
-                  capabilities=("CAPABILITY_NAMED_IAM",))
+    stacks.deploy(
+        lab.client("cloudformation"),
+        lab.toolchain_stack,
+        TOOLCHAIN,
+        {"ProjectId": lab.project_id},
+        capabilities=("CAPABILITY_NAMED_IAM",),
+    )
 
 
 def clean(lab: Lab) -> list[Found]:
@@ -88,8 +121,9 @@ def lab(emulator_url: str, tmp_path) -> Iterator[Lab]:
             lab.client("s3").put_object(Bucket=bucket, Key="models/a", Body=body)
     lab.client("s3").delete_object(Bucket=lab.model_bucket, Key="models/a")
     read = iam.policy({"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{lab.model_bucket}/*"})
-    lab.client("iam").put_role_policy(RoleName=lab.lambda_role, PolicyName=iam.GRANTS["Lambda"],
-                                      PolicyDocument=json.dumps(read))
+    lab.client("iam").put_role_policy(
+        RoleName=lab.lambda_role, PolicyName=iam.GRANTS["Lambda"], PolicyDocument=json.dumps(read)
+    )
     yield lab
     clean(lab)
 
@@ -97,13 +131,19 @@ def lab(emulator_url: str, tmp_path) -> Iterator[Lab]:
 def test_inventory_shows_everything_with_the_account_masked(lab):
     found = {(each.kind, each.name) for each in cleanup.inventory(lab)}
     assert found >= {
-        ("stack", "cleanup-test-app"), ("stack", "cleanup-test-toolchain"), ("API", "cleanup-test-api"),
+        ("stack", "cleanup-test-app"),
+        ("stack", "cleanup-test-toolchain"),
+        ("API", "cleanup-test-api"),
         ("bucket", "cleanup-test-us-east-1-<account>-models"),
         ("bucket", "cleanup-test-us-east-1-<account>-artifacts"),
-        ("role", "CodeStarWorker-cleanup-test-Lambda"), ("role", "CodeStarWorker-cleanup-test-CloudFormation"),
-        ("log group", "/aws/lambda/cleanup-test-predict"), ("state machine", "cleanup-test-bulk"),
-        ("alarm", "cleanup-test-faults"), ("dashboard", "cleanup-test-endpoint"),
-        ("bucket", "cleanup-test-us-east-1-<account>-bulk"), ("role", "CodeStarWorker-cleanup-test-BulkWorker"),
+        ("role", "CodeStarWorker-cleanup-test-Lambda"),
+        ("role", "CodeStarWorker-cleanup-test-CloudFormation"),
+        ("log group", "/aws/lambda/cleanup-test-predict"),
+        ("state machine", "cleanup-test-bulk"),
+        ("alarm", "cleanup-test-faults"),
+        ("dashboard", "cleanup-test-endpoint"),
+        ("bucket", "cleanup-test-us-east-1-<account>-bulk"),
+        ("role", "CodeStarWorker-cleanup-test-BulkWorker"),
         ("role", "CodeStarWorker-cleanup-test-BulkStates"),
     }
     assert len(cleanup.functions(lab)) == 1
@@ -183,8 +223,12 @@ def test_a_stack_that_is_needed_says_by_whom(lab):
 
 def test_a_stack_whose_deletion_fails_names_the_resource(lab, monkeypatch):
     cloudformation = lab.client("cloudformation")
-    failed = {"EventId": "new", "LogicalResourceId": "ModelStoreBucket", "ResourceStatus": "DELETE_FAILED",
-              "ResourceStatusReason": "The bucket you tried to delete is not empty"}
+    failed = {
+        "EventId": "new",
+        "LogicalResourceId": "ModelStoreBucket",
+        "ResourceStatus": "DELETE_FAILED",
+        "ResourceStatusReason": "The bucket you tried to delete is not empty",
+    }
     answers = [[], [failed]]
     monkeypatch.setattr(cleanup, "events", lambda client, stack: answers.pop(0))
     monkeypatch.setattr(cloudformation, "delete_stack", lambda StackName: None)
@@ -194,9 +238,14 @@ def test_a_stack_whose_deletion_fails_names_the_resource(lab, monkeypatch):
         cleanup.delete_stack(lab, lab.app_stack)
 
 
-@pytest.mark.parametrize("name", [
-    "/aws/lambda/cleanup-test-2-predict", "/aws/lambda/cleanup-test-app-predict", "/aws/lambda/other-predict",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/aws/lambda/cleanup-test-2-predict",
+        "/aws/lambda/cleanup-test-app-predict",
+        "/aws/lambda/other-predict",
+    ],
+)
 def test_log_groups_of_projects_with_similar_names_are_left_alone(lab, name):
     logs = lab.client("logs")
     logs.create_log_group(logGroupName=name)
@@ -232,8 +281,10 @@ class Everything:
         return self
 
     def paginate(self, AlarmNames=(), DashboardNamePrefix=""):
-        yield {"MetricAlarms": [{"AlarmName": name} for name in AlarmNames],
-               "DashboardEntries": [{"DashboardName": DashboardNamePrefix}]}
+        yield {
+            "MetricAlarms": [{"AlarmName": name} for name in AlarmNames],
+            "DashboardEntries": [{"DashboardName": DashboardNamePrefix}],
+        }
 
 
 def test_a_log_group_that_a_function_made_by_itself_goes(lab):

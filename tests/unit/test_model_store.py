@@ -396,8 +396,7 @@ def test_no_credentials(s3, monkeypatch):
 
 def test_importing_imports_no_boto3():
     code = (
-        "import sys; from predict import model_store; "
-        "assert not {'boto3', 'botocore', 'urllib3'} & sys.modules.keys()"
+        "import sys; from predict import model_store; assert not {'boto3', 'botocore', 'urllib3'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={})
 

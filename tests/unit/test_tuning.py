@@ -38,8 +38,9 @@ def functions():
 
 @pytest.fixture
 def lab(functions):
-    return SimpleNamespace(app_stack="app", outputs=lambda _stack: {"PredictFunction": "predict"},
-                           client=lambda _service: functions)
+    return SimpleNamespace(
+        app_stack="app", outputs=lambda _stack: {"PredictFunction": "predict"}, client=lambda _service: functions
+    )
 
 
 def test_sizes_take_turns_and_the_setting_is_put_back(lab, functions, monkeypatch):

@@ -136,8 +136,10 @@ def state_machines(lab: Lab) -> list[str]:
 def log_groups(lab: Lab) -> list[str]:
     """The names of the log groups of the functions, the API and the build."""
     project = re.escape(lab.project_id)
-    ours = re.compile(rf"/aws/lambda/{project}-(hello|predict|bulk|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
-                      rf"|/aws/apigateway/{project}-api|/aws/codebuild/{project}-build")
+    ours = re.compile(
+        rf"/aws/lambda/{project}-(hello|predict|bulk|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
+        rf"|/aws/apigateway/{project}-api|/aws/codebuild/{project}-build"
+    )
     logs, names = lab.client("logs"), []
     for service in ("lambda", "apigateway", "codebuild"):
         prefix = f"/aws/{service}/{lab.project_id}-"
@@ -212,9 +214,11 @@ def delete_stack(lab: Lab, stack: str) -> bool:
         cloudformation.delete_stack(StackName=stack)
         cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=WAIT)
     except WaiterError as error:
-        reasons = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
-                   for event in events(cloudformation, stack)
-                   if event["EventId"] not in seen and event["ResourceStatus"] == "DELETE_FAILED"]
+        reasons = [
+            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+            for event in events(cloudformation, stack)
+            if event["EventId"] not in seen and event["ResourceStatus"] == "DELETE_FAILED"
+        ]
         raise StackError(f"{stack} was not deleted: {'; '.join(reasons) or error}") from error
     except ClientError as error:
         raise StackError(f"{stack} was not deleted: {error.response['Error']['Message']}") from error
@@ -246,5 +250,3 @@ def delete_log_groups(lab: Lab) -> list[str]:
     for name in names:
         logs.delete_log_group(logGroupName=name)
     return names
-
-

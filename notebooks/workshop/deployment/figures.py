@@ -117,8 +117,9 @@ def draw_decisions(title: str, wishes: Sequence[str], columns: dict[str, Sequenc
         for y, decision in enumerate(columns[label]):
             color = GREEN if decision.startswith(ALLOWED) else RED
             width, weight = (2.8, "bold") if before and before[y] != decision else (1, "normal")
-            axes.add_patch(Rectangle((x + 0.03, y + 0.08), 0.94, 0.84, facecolor=color + "33", edgecolor=color,
-                                     linewidth=width))
+            axes.add_patch(
+                Rectangle((x + 0.03, y + 0.08), 0.94, 0.84, facecolor=color + "33", edgecolor=color, linewidth=width)
+            )
             axes.text(x + 0.5, y + 0.5, decision, ha="center", va="center", fontsize=fontsize, weight=weight, color=INK)
         before = columns[label] if frame_changes else None
     axes.set(xlim=(0, len(labels)), ylim=(len(wishes), 0))

@@ -54,20 +54,30 @@ def statements_of(document: dict) -> Iterator[tuple[str, list[str], list[str]]]:
     listed = document["Statement"] if isinstance(document["Statement"], list) else [document["Statement"]]
     for statement in listed:
         actions, resources = statement["Action"], statement["Resource"]
-        yield (statement.get("Sid", ""), [actions] if isinstance(actions, str) else actions,
-               [resources] if isinstance(resources, str) else resources)
+        yield (
+            statement.get("Sid", ""),
+            [actions] if isinstance(actions, str) else actions,
+            [resources] if isinstance(resources, str) else resources,
+        )
 
 
 def may(iam, role_arn: str, questions: Sequence[Question], expected: Sequence[str] | None = None) -> list[str]:
-    """"allowed" or "refused" for each question, by `simulate_principal_policy` of the role as it is now.
+    """ "allowed" or "refused" for each question, by `simulate_principal_policy` of the role as it is now.
 
     One call per question: a simulation answers for every pair of action and resource, also those nobody asked about.
     After an edit, `expected` says what is to come of it: IAM takes seconds to spread a change on AWS, so it asks again,
     for a minute at most, while the answers differ; what came last is returned, whatever it is.
     """
+
     def ask() -> list[str]:
-        return [_verdict(iam.simulate_principal_policy(
-            PolicySourceArn=role_arn, ActionNames=[q.action], ResourceArns=[q.resource])) for q in questions]
+        return [
+            _verdict(
+                iam.simulate_principal_policy(
+                    PolicySourceArn=role_arn, ActionNames=[q.action], ResourceArns=[q.resource]
+                )
+            )
+            for q in questions
+        ]
 
     return ask() if expected is None else until(ask, list(expected))
 
@@ -83,8 +93,10 @@ def until(ask: Callable, expected, seconds: float = 60):
 def would(iam, documents: Iterable[dict], questions: Sequence[Question]) -> list[str]:
     """As `may`, for a role that had these policies and no others, by `simulate_custom_policy`: nothing is changed."""
     texts = [json.dumps(document) for document in documents]
-    return [_verdict(iam.simulate_custom_policy(
-        PolicyInputList=texts, ActionNames=[q.action], ResourceArns=[q.resource])) for q in questions]
+    return [
+        _verdict(iam.simulate_custom_policy(PolicyInputList=texts, ActionNames=[q.action], ResourceArns=[q.resource]))
+        for q in questions
+    ]
 
 
 def _verdict(answer: dict) -> str:

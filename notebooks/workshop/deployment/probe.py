@@ -27,11 +27,17 @@ class Probe:
     def create(self) -> None:
         """Make the role, which this account may assume and which may do nothing, and two buckets, an object in each."""
         trust = policy({"Effect": "Allow", "Principal": {"AWS": self.lab.account}, "Action": "sts:AssumeRole"})
-        self.iam.create_role(RoleName=self.role, AssumeRolePolicyDocument=json.dumps(trust),
-                             Description="Made by notebook 03 to try policies on; deleted at the end of the cell")
+        self.iam.create_role(
+            RoleName=self.role,
+            AssumeRolePolicyDocument=json.dumps(trust),
+            Description="Made by notebook 03 to try policies on; deleted at the end of the cell",
+        )
         self.iam.get_waiter("role_exists").wait(RoleName=self.role)
-        where = {} if self.lab.region == "us-east-1" else {
-            "CreateBucketConfiguration": {"LocationConstraint": self.lab.region}}
+        where = (
+            {}
+            if self.lab.region == "us-east-1"
+            else {"CreateBucketConfiguration": {"LocationConstraint": self.lab.region}}
+        )
         for bucket, key in ((self.store, "models/resnet-18.params"), (self.other, "salaries.csv")):
             self.s3.create_bucket(Bucket=bucket, **where)
             self.s3.get_waiter("bucket_exists").wait(Bucket=bucket)
@@ -46,24 +52,27 @@ class Probe:
         for name in self.iam.list_role_policies(RoleName=self.role)["PolicyNames"]:
             self.iam.delete_role_policy(RoleName=self.role, PolicyName=name)
         for number, document in enumerate(documents):
-            self.iam.put_role_policy(RoleName=self.role, PolicyName=f"tried-{number}",
-                                     PolicyDocument=json.dumps(document))
+            self.iam.put_role_policy(
+                RoleName=self.role, PolicyName=f"tried-{number}", PolicyDocument=json.dumps(document)
+            )
 
     def read_statement(self, effect: str) -> dict:
         """A statement that allows or denies to read the store's objects: for a policy of the role."""
-        return {"Effect": effect, "Action": "s3:GetObject",
-                "Resource": f"arn:{self.lab.partition}:s3:::{self.store}/*"}
+        return {"Effect": effect, "Action": "s3:GetObject", "Resource": f"arn:{self.lab.partition}:s3:::{self.store}/*"}
 
     def put_bucket_policy(self, *statements: dict) -> None:
         """Have the store's bucket policy say these statements of the role; none takes the bucket policy away."""
         if not statements:
             self.s3.delete_bucket_policy(Bucket=self.store)
             return
-        document = json.dumps(policy(*({**each, "Principal": {"AWS": self.lab.role_arn(self.role)}}
-                                       for each in statements)))
+        document = json.dumps(
+            policy(*({**each, "Principal": {"AWS": self.lab.role_arn(self.role)}} for each in statements))
+        )
         # For some seconds after a role was made, S3 on AWS does not know it and calls the policy malformed.
-        put = iam.until(lambda: _answer(lambda: self.s3.put_bucket_policy(Bucket=self.store, Policy=document),
-                                     "MalformedPolicy"), ALLOWED)
+        put = iam.until(
+            lambda: _answer(lambda: self.s3.put_bucket_policy(Bucket=self.store, Policy=document), "MalformedPolicy"),
+            ALLOWED,
+        )
         if put != ALLOWED:
             raise TimeoutError(f"S3 did not take a bucket policy that names the role {self.role} within a minute")
 
@@ -72,22 +81,36 @@ class Probe:
         if self._as_role is None:
             sts, held = self.lab.client("sts"), {}
             arn = self.lab.role_arn(self.role)
-            iam.until(lambda: _answer(lambda: held.update(
-                sts.assume_role(RoleArn=arn, RoleSessionName="probe")["Credentials"])), ALLOWED)
+            iam.until(
+                lambda: _answer(
+                    lambda: held.update(sts.assume_role(RoleArn=arn, RoleSessionName="probe")["Credentials"])
+                ),
+                ALLOWED,
+            )
             if not held:
-                raise PermissionError("These credentials may not assume a role of their own account (sts:AssumeRole). "
-                                      "The account's root user never may: sign in as an IAM user or role.")
-            self._as_role = {"aws_access_key_id": held["AccessKeyId"],
-                             "aws_secret_access_key": held["SecretAccessKey"],
-                             "aws_session_token": held["SessionToken"]}
+                raise PermissionError(
+                    "These credentials may not assume a role of their own account (sts:AssumeRole). "
+                    "The account's root user never may: sign in as an IAM user or role."
+                )
+            self._as_role = {
+                "aws_access_key_id": held["AccessKeyId"],
+                "aws_secret_access_key": held["SecretAccessKey"],
+                "aws_session_token": held["SessionToken"],
+            }
         like = self.lab.client(service).meta
         return self.lab.session.client(service, endpoint_url=self.lab.endpoint_url, config=like.config, **self._as_role)
 
     def requests(self) -> dict[str, Callable]:
         """The requests that notebook 03 tries, by what they wish, each to be called without arguments."""
         s3 = self.client("s3")
-        harmless = policy({"Effect": "Allow", "Principal": {"AWS": self.lab.account}, "Action": "s3:GetObject",
-                           "Resource": f"arn:{self.lab.partition}:s3:::{self.store}/*"})
+        harmless = policy(
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": self.lab.account},
+                "Action": "s3:GetObject",
+                "Resource": f"arn:{self.lab.partition}:s3:::{self.store}/*",
+            }
+        )
         return {
             "read a model": lambda: s3.get_object(Bucket=self.store, Key="models/resnet-18.params"),
             "list the models": lambda: s3.list_objects_v2(Bucket=self.store),
@@ -98,7 +121,7 @@ class Probe:
         }
 
     def try_out(self, wishes: Sequence[str], expected: Sequence[str]) -> list[str]:
-        """"allowed" or "refused" for each wish, from really asking.
+        """ "allowed" or "refused" for each wish, from really asking.
 
         IAM takes seconds to spread a change on AWS, so it asks again, for a minute at most, while the answers differ
         from `expected`; what came last is returned, whatever it is. An error other than AccessDenied is raised.
@@ -172,7 +195,7 @@ def why(error: ClientError) -> str:
 
 
 def _answer(request: Callable, *also: str) -> str:
-    """"allowed", or "refused" for AccessDenied and the error codes named in `also`; any other error is raised."""
+    """ "allowed", or "refused" for AccessDenied and the error codes named in `also`; any other error is raised."""
     try:
         request()
     except ClientError as error:

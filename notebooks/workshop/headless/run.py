@@ -1,6 +1,5 @@
 """One run of the notebooks: what was asked, and what became of each."""
 
-
 from dataclasses import dataclass, field
 from typing import Any
 

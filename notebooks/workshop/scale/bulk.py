@@ -50,8 +50,13 @@ def switch(lab: Lab, on: bool, concurrency: int | None = None) -> dict[str, str]
     if not on:
         empty(lab)
     parameters = choices.parameter_list(named, names, names)
-    request = {"StackName": stack, "UsePreviousTemplate": True, "Parameters": parameters,
-               "Capabilities": ["CAPABILITY_AUTO_EXPAND"], "RoleARN": lab.role_arn(lab.cloudformation_role)}
+    request = {
+        "StackName": stack,
+        "UsePreviousTemplate": True,
+        "Parameters": parameters,
+        "Capabilities": ["CAPABILITY_AUTO_EXPAND"],
+        "RoleARN": lab.role_arn(lab.cloudformation_role),
+    }
     try:
         cloudformation.update_stack(**request)
     except ClientError as error:
@@ -160,8 +165,8 @@ def part_lines(lab: Lab, job: str) -> Counter:
 
 def parts(lab: Lab, job: str) -> int:
     """How many parts the job has."""
-    pages = lab.client("s3").get_paginator("list_objects_v2").paginate(
-        Bucket=bucket(lab), Prefix=f"results/{job}/parts/"
+    pages = (
+        lab.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket(lab), Prefix=f"results/{job}/parts/")
     )
     return sum(page["KeyCount"] for page in pages)
 

@@ -115,8 +115,14 @@ def provisioned(work: Workload, environments: int, hours: float = HOURS_PER_MONT
 
 
 def always_on(
-    requests_per_month: float, images_per_second: float, *, peak_to_mean: float = 3.0, target_use: float = 0.6,
-    least: int = 1, instance: str = "ec2_c6i_large", load_balancer: bool = True,
+    requests_per_month: float,
+    images_per_second: float,
+    *,
+    peak_to_mean: float = 3.0,
+    target_use: float = 0.6,
+    least: int = 1,
+    instance: str = "ec2_c6i_large",
+    load_balancer: bool = True,
 ) -> Bill:
     """The monthly bill of instances that are sized for the peak and never stopped.
 
@@ -134,7 +140,11 @@ def always_on(
 
 
 def instances_needed(
-    requests_per_month: float, images_per_second: float, *, peak_to_mean: float = 3.0, target_use: float = 0.6,
+    requests_per_month: float,
+    images_per_second: float,
+    *,
+    peak_to_mean: float = 3.0,
+    target_use: float = 0.6,
     least: int = 1,
 ) -> int:
     """How many instances carry the peak of `requests_per_month`."""
@@ -177,7 +187,12 @@ def crossing(per_request: float, fixed: Callable[[float], float], most: float = 
 
 
 def bulk(
-    images: int, milliseconds: float, *, batch: int = 50, memory_mb: int = MEGABYTES_PER_VCPU, start_ms: float = 0.0,
+    images: int,
+    milliseconds: float,
+    *,
+    batch: int = 50,
+    memory_mb: int = MEGABYTES_PER_VCPU,
+    start_ms: float = 0.0,
     express: bool = False,
 ) -> Bill:
     """The bill of scoring `images` of one prefix by a Distributed Map in batches.
@@ -189,8 +204,11 @@ def bulk(
     price = prices()
     batches = math.ceil(images / batch)
     seconds = batch * milliseconds / 1000 + start_ms / 1000
-    child = (price["states_express_request"] + seconds * 64 / 1024 * price["states_express_gb_second"] if express
-             else TRANSITIONS_PER_CHILD * price["states_standard"])
+    child = (
+        price["states_express_request"] + seconds * 64 / 1024 * price["states_express_gb_second"]
+        if express
+        else TRANSITIONS_PER_CHILD * price["states_standard"]
+    )
     gigabytes = memory_mb / MEGABYTES_PER_GB
     billed = (images * milliseconds + batches * start_ms) / 1000
     return {

@@ -48,13 +48,23 @@ def tries(load: Load, limit: int) -> None:
     figure, axes = plt.subplots(figsize=(10, 4.6))
     refused, answered = [one for one in load.tries if one.refused], [one for one in load.tries if one.status == 200]
     for chosen, colour, marker, label in ((answered, BLUE, "o", "answered"), (refused, ORANGE, "|", "refused")):
-        axes.scatter([one.began for one in chosen], [one.picture for one in chosen], s=26, marker=marker, color=colour,
-                     linewidths=2 if marker == "|" else 0, label=f"{label}: {len(chosen)}")
+        axes.scatter(
+            [one.began for one in chosen],
+            [one.picture for one in chosen],
+            s=26,
+            marker=marker,
+            color=colour,
+            linewidths=2 if marker == "|" else 0,
+            label=f"{label}: {len(chosen)}",
+        )
     axes.set(xlabel="seconds", ylabel="picture, in the order of their sending", xlim=(0, load.elapsed * 1.02))
     axes.invert_yaxis()
     axes.legend(loc="lower left")
-    headline(figure, f"{load.clients} clients, {limit} executions at once: "
-             f"{len(answered)} of {len(load.answers)} pictures answered after {len(refused)} refusals")
+    headline(
+        figure,
+        f"{load.clients} clients, {limit} executions at once: "
+        f"{len(answered)} of {len(load.answers)} pictures answered after {len(refused)} refusals",
+    )
 
 
 def mosaic(groups: Mapping[str, Sequence[np.ndarray]], title: str, columns: int = 12) -> None:
@@ -99,15 +109,31 @@ def lines_cross(
     for name, at in crossings.items():
         if at is not None:
             axes.axvline(at, color=GREY, linewidth=1, linestyle=":")
-            axes.annotate(f"{name}: {at / 1e6:.0f} million", (at, axes.get_ylim()[0]), (-4, 8), rotation=90,
-                          textcoords="offset points", ha="right", color=INK, fontsize=11)
+            axes.annotate(
+                f"{name}: {at / 1e6:.0f} million",
+                (at, axes.get_ylim()[0]),
+                (-4, 8),
+                rotation=90,
+                textcoords="offset points",
+                ha="right",
+                color=INK,
+                fontsize=11,
+            )
     # The lines' names at their right ends, in order of height and at least a line of text apart.
     ends, last = sorted((amounts[-1], name) for name, amounts in costs.items()), 0.0
     colours = dict(zip(costs, COLOURS, strict=False))
     for amount, name in ends:
         height = last = max(amount, last * 1.75)
-        axes.annotate(name, (requests[-1], height), (6, 0), textcoords="offset points", va="center",
-                      color=colours[name], annotation_clip=False, fontsize=12)
+        axes.annotate(
+            name,
+            (requests[-1], height),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            color=colours[name],
+            annotation_clip=False,
+            fontsize=12,
+        )
     headline(figure, title)
 
 
@@ -138,8 +164,10 @@ def validation(rows: Sequence[tuple[str, Sequence[Load], Load, Run]]) -> None:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
     places, errors = np.arange(len(rows)), []
-    for axes, value, label in ((left, lambda run: run.throughput, "predictions per second"),
-                               (right, lambda run: run.percentile(95) * 1000, "p95 (ms)")):
+    for axes, value, label in (
+        (left, lambda run: run.throughput, "predictions per second"),
+        (right, lambda run: run.percentile(95) * 1000, "p95 (ms)"),
+    ):
         measured = np.array([value(together) for _, _, together, _ in rows])
         each = np.array([[function([value(run) for run in runs]) for _, runs, _, _ in rows] for function in (min, max)])
         simulated = np.array([value(run) for _, _, _, run in rows])

@@ -132,8 +132,16 @@ def together(loads: Iterable[Load]) -> Load:
 
 
 def run(
-    url: str, pictures: Sequence[bytes], *, clients: int = 1, count: int | None = None, max_seconds: float = 60.0,
-    retry: bool = True, request_timeout: float = 60.0, seed: int = 0, progress: Callable[[int], Any] | None = None,
+    url: str,
+    pictures: Sequence[bytes],
+    *,
+    clients: int = 1,
+    count: int | None = None,
+    max_seconds: float = 60.0,
+    retry: bool = True,
+    request_timeout: float = 60.0,
+    seed: int = 0,
+    progress: Callable[[int], Any] | None = None,
 ) -> Load:
     """Post JPEG pictures to the endpoint `url` by `clients` at once and return when all are answered.
 
@@ -151,9 +159,21 @@ def run(
 
     def work() -> None:
         try:
-            result.append(asyncio.run(_run(
-                url, pictures, clients, count or len(pictures), max_seconds, retry, request_timeout, seed, progress
-            )))
+            result.append(
+                asyncio.run(
+                    _run(
+                        url,
+                        pictures,
+                        clients,
+                        count or len(pictures),
+                        max_seconds,
+                        retry,
+                        request_timeout,
+                        seed,
+                        progress,
+                    )
+                )
+            )
         except BaseException as error:
             problem.append(error)
 

@@ -126,7 +126,11 @@ class Function:
     """
 
     def __init__(
-        self, env: simpy.Environment, warm: Seconds, cold: Seconds, quotas: Quotas | None = None,
+        self,
+        env: simpy.Environment,
+        warm: Seconds,
+        cold: Seconds,
+        quotas: Quotas | None = None,
         overhead: Seconds = lambda under_way: 0.0,
     ):
         self.env, self.warm, self.cold, self.overhead = env, warm, cold, overhead
@@ -295,7 +299,11 @@ def queue_loop(env: simpy.Environment, fleet: Fleet, times: np.ndarray) -> np.nd
 
 
 def closed_loop(
-    env: simpy.Environment, function: Function, clients: int, requests: int, rng: np.random.Generator,
+    env: simpy.Environment,
+    function: Function,
+    clients: int,
+    requests: int,
+    rng: np.random.Generator,
     pause: Callable[[int, np.random.Generator], float] = backoff,
 ) -> Run:
     """`clients` that each send their next request when the last one is answered, `requests` answers altogether.
@@ -329,9 +337,7 @@ def closed_loop(
     env.run()
     came, outcome, seconds, cold = (np.array(column) for column in zip(*sorted(tries), strict=True))
     at, environments, running = np.array([(0.0, 0, 0), (finished, function.environments, function.running)]).T
-    return Run(
-        came, outcome, seconds, cold.astype(bool), at, environments, running, function.busy_seconds, finished
-    )
+    return Run(came, outcome, seconds, cold.astype(bool), at, environments, running, function.busy_seconds, finished)
 
 
 def _samples(env: simpy.Environment, function: Function, horizon: float, every: float) -> list[tuple[float, int, int]]:

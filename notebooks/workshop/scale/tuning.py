@@ -13,7 +13,13 @@ from workshop.scale import load
 
 
 def by_memory(
-    lab: Lab, url: str, pictures: Sequence[bytes], sizes: Sequence[int], *, rounds: int = 3, repeats: int = 40,
+    lab: Lab,
+    url: str,
+    pictures: Sequence[bytes],
+    sizes: Sequence[int],
+    *,
+    rounds: int = 3,
+    repeats: int = 40,
     progress: Callable[[int], Any] | None = None,
 ) -> dict[int, float]:
     """Median milliseconds of a warm prediction (decoding and network) by memory setting (MB), one client at a time.

@@ -78,5 +78,3 @@ class LearningCurves:
             self.handle.update(figure)
         else:
             self.handle = display(figure, display_id=True)
-
-

@@ -1,6 +1,7 @@
 """A model's files: where they come from, how they are verified, and where they lie on this machine."""
 
 from predict.model_files import STEM
+from workshop.choices import FOREIGN
 from workshop.models.checks import check_structure, widen
 from workshop.models.download import download
 from workshop.models.fetch import fetch, fetched
@@ -8,7 +9,6 @@ from workshop.models.files import (
     ABOUT,
     FETCHED,
     FILES,
-    FOREIGN,
     INPUT_SHAPE,
     INT8_SYMBOL,
     MANIFEST,

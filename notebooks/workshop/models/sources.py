@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from workshop import choices
+from workshop.choices import FOREIGN
 from workshop.models import packaged
 from workshop.models.download import download
 from workshop.models.files import (
     FILES,
-    FOREIGN,
     MANIFEST,
     PARAMS,
     PRACTICE,

@@ -15,7 +15,11 @@ HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths of the second header of 
 _RAW, _RLE8, _RLE4, _FIELDS, _JPEG, _PNG, _ALPHA_FIELDS = range(7)
 _OS2_RLE24 = 4  # with a header of 64 bytes
 _FIELDS_OF = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
-_BANDS = {(0xFF0000, 0xFF00, 0xFF): "BGRX", (0xFF, 0xFF00, 0xFF0000): "RGBX", (0xFF000000, 0xFF0000, 0xFF00): "XBGR"}
+_BANDS: dict[tuple[int, ...], str] = {
+    (0xFF0000, 0xFF00, 0xFF): "BGRX",
+    (0xFF, 0xFF00, 0xFF0000): "RGBX",
+    (0xFF000000, 0xFF0000, 0xFF00): "XBGR",
+}
 _BAND_ROWS = 256  # that are taken apart at once, so that few of the large numbers exist
 
 
@@ -99,7 +103,7 @@ def _not_decoded(length: int, bits: int, compression: int) -> str:
     return "" if bits in (1, 2, 4, 8, 16, 24, 32) else f"of {bits} bits per pixel"
 
 
-def _image(rows: bytes, stride: int, header: _Header) -> Image.Image:
+def _image(rows: bytes | bytearray, stride: int, header: _Header) -> Image.Image:
     size, upwards = (header.width, header.height), 1 if header.downwards else -1
 
     def raw(mode: str, layout: str) -> Image.Image:
@@ -128,7 +132,7 @@ def _image(rows: bytes, stride: int, header: _Header) -> Image.Image:
     return image
 
 
-def _taken_apart(rows: bytes, stride: int, header: _Header) -> Image.Image:
+def _taken_apart(rows: bytes | bytearray, stride: int, header: _Header) -> Image.Image:
     """Pixels of 16 or 32 bits whose colours are any run of their bits."""
     image = Image.new("RGBA" if header.fields[3] else "RGB", (header.width, header.height))
     for first in range(0, header.height, _BAND_ROWS):

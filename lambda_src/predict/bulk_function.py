@@ -243,7 +243,8 @@ def _write_once(key: str, body: bytes) -> bool:
 def _write_lines(key: str, lines: Iterator[str]) -> None:
     """Write lines as one object, in parts where it is large, so that a reader sees all of it or nothing."""
     s3, bucket = _s3(), _bucket()
-    buffer, parts, upload = bytearray(), [], None
+    parts: list[dict[str, Any]] = []
+    buffer, upload = bytearray(), None
     for line in lines:
         buffer += line.encode() + b"\n"
         if len(buffer) >= _PART_BYTES:

@@ -34,10 +34,11 @@ def decode(body: bytes, header: str, max_bytes: int) -> bytes:
     the body stays as it is, unless it is plainly gzip and gzip is among the names. Raises CodingError.
     """
     names = [name for name in (part.strip().lower() for part in header.split(",")) if name not in ("", "identity")]
-    decoders = [_decoder(name) for name in names]
+    known = [_decoder(name) for name in names]
+    decoders = [decoder for decoder in known if decoder is not None]
     if len(names) > _MAX_CODINGS:
         raise CodingError(f"{len(names)} codings, one upon another")
-    if None in decoders:
+    if None in known:
         decoders = [_gzip] if body.startswith(_GZIP) and _gzip in decoders else []
     for decoder in reversed(decoders):
         if not body or len(body) > max_bytes:
@@ -50,9 +51,11 @@ def decode(body: bytes, header: str, max_bytes: int) -> bytes:
 
 def _decoder(name: str) -> Decode | None:
     if name == "br":
-        return _brotli if _libbrotlidec() else None
+        brotli = _libbrotlidec()
+        return functools.partial(_brotli, brotli) if brotli else None
     if name == "zstd":
-        return _zstd if _libzstd() else None
+        zstd = _libzstd()
+        return functools.partial(_zstd, zstd) if zstd else None
     return {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate}.get(name)
 
 
@@ -89,6 +92,8 @@ def _inflate(data: bytes, window: int, trailer: int, most: int) -> tuple[bytes, 
 def _pillows(name: str) -> ctypes.CDLL | None:
     """A library of Pillow's wheel; None where Pillow came otherwise, without it."""
     spec = importlib.util.find_spec("PIL")
+    if spec is None or spec.origin is None:
+        return None
     found = sorted(Path(spec.origin).parents[1].glob(f"pillow.libs/{name}-*.so*"))
     return ctypes.CDLL(str(found[0])) if found else None
 
@@ -107,8 +112,8 @@ def _libbrotlidec() -> ctypes.CDLL | None:
     return library
 
 
-def _brotli(data: bytes, most: int) -> bytes:
-    library, decoded = _libbrotlidec(), ctypes.create_string_buffer(most)
+def _brotli(library: ctypes.CDLL, data: bytes, most: int) -> bytes:
+    decoded = ctypes.create_string_buffer(most)
     left, room = c_size_t(len(data)), c_size_t(most)
     source, target = c_char_p(data), c_void_p(ctypes.addressof(decoded))
     state = library.BrotliDecoderCreateInstance(None, None, None)
@@ -120,7 +125,7 @@ def _brotli(data: bytes, most: int) -> bytes:
         library.BrotliDecoderDestroyInstance(state)
     if result == _BROTLI_ERROR:
         raise CodingError("not Brotli")
-    return decoded[: most - room.value]
+    return ctypes.string_at(decoded, most - room.value)
 
 
 class _Buffer(ctypes.Structure):
@@ -144,8 +149,8 @@ def _libzstd() -> ctypes.CDLL | None:
     return library
 
 
-def _zstd(data: bytes, most: int) -> bytes:
-    library, decoded, source = _libzstd(), ctypes.create_string_buffer(most), c_char_p(data)
+def _zstd(library: ctypes.CDLL, data: bytes, most: int) -> bytes:
+    decoded, source = ctypes.create_string_buffer(most), c_char_p(data)
     given = _Buffer(ctypes.cast(source, c_void_p), len(data), 0)
     taken = _Buffer(ctypes.addressof(decoded), most, 0)
     context = library.ZSTD_createDCtx()
@@ -161,4 +166,4 @@ def _zstd(data: bytes, most: int) -> bytes:
             ends += hint == 0
     finally:
         library.ZSTD_freeDCtx(context)
-    return decoded[: taken.position]
+    return ctypes.string_at(decoded, taken.position)

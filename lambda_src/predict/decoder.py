@@ -79,14 +79,13 @@ class DecoderProcess:
         self._work = work
         self._limit = limit
         self._lock = threading.Lock()
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._connection: Connection | None = None
-        self._shared: mmap.mmap | None = None
+        # the process, our end of the pipe to it, and the memory that both share
+        self._child: tuple[multiprocessing.process.BaseProcess, Connection, mmap.mmap] | None = None
 
     @property
     def pid(self) -> int | None:
         """The child's process id, None where there is none."""
-        return self._process.pid if self._process else None
+        return self._child[0].pid if self._child else None
 
     def prepare(self, data: bytes, max_seconds: float = 20.0) -> Prepared:
         """`images.network_input(data)`, made by the child, and whether all of the picture came.
@@ -104,7 +103,9 @@ class DecoderProcess:
                 try:
                     reply = self._ask(data, end)
                 except (EOFError, OSError):
-                    raise self._crash() from None
+                    if not self._child:  # none could be started, which the image has no part in
+                        raise
+                    raise self._crash(self._child[0]) from None
         if reply is None:
             raise error("time_limit", f"the image did not decode within {max_seconds:.1f} s")
         if isinstance(reply, dict):
@@ -117,7 +118,7 @@ class DecoderProcess:
 
         Raises EOFError or OSError when the child died.
         """
-        connection = self._running()
+        connection, shared = self._running()
         connection.send_bytes(_IMAGE)
         connection.send_bytes(data)
         if not connection.poll(max(0.0, end - time.monotonic())):
@@ -127,7 +128,7 @@ class DecoderProcess:
         if "code" in said:
             return said
         # a copy, for the next one overwrites it
-        return Prepared(self._shared[: said["bytes"]], said["partial"], tuple(said["notes"]))
+        return Prepared(shared[: said["bytes"]], said["partial"], tuple(said["notes"]))
 
     def expect(self) -> None:
         """Tell the child that an image comes within a millisecond or two, so that it is awake by then.
@@ -135,7 +136,7 @@ class DecoderProcess:
         What goes wrong here `prepare` will meet, too, and deals with.
         """
         with self._lock, contextlib.suppress(OSError):
-            self._running().send_bytes(_SOON)
+            self._running()[0].send_bytes(_SOON)
 
     def start(self) -> None:
         """Start the child unless it runs, as the first use would: better before the program has threads."""
@@ -147,10 +148,10 @@ class DecoderProcess:
         with self._lock:
             self._stop()
 
-    def _running(self) -> Connection:
-        if self._process and not self._process.is_alive():
+    def _running(self) -> tuple[Connection, mmap.mmap]:
+        if self._child and not self._child[0].is_alive():
             self._stop()
-        if not self._process:
+        if not self._child:
             context = multiprocessing.get_context("fork")
             ours, theirs = context.Pipe()
             shared = mmap.mmap(-1, _SHARED_BYTES)
@@ -160,25 +161,26 @@ class DecoderProcess:
             )
             process.start()
             theirs.close()  # so that the child's death reads as the end of file
-            self._process, self._connection, self._shared = process, ours, shared
-        return self._connection
+            self._child = process, ours, shared
+        return self._child[1:]
 
-    def _crash(self) -> PredictionError:
-        self._process.join(1)
-        exit_code = self._process.exitcode
+    def _crash(self, process: multiprocessing.process.BaseProcess) -> PredictionError:
+        process.join(1)
+        exit_code = process.exitcode
         self._stop()
         if exit_code == -signal.SIGKILL:  # the system's answer to a lack of memory
             return error("image_too_large", "the image needs more memory to decode than there is")
         return error("image_broken", "the image crashes its decoder: it is damaged", f"decoder exited with {exit_code}")
 
     def _stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-            self._connection.close()
-            self._shared.close()
-        self._process = self._connection = self._shared = None
+        if self._child:
+            process, connection, shared = self._child
+            process.kill()
+            process.join()
+            process.close()
+            connection.close()
+            shared.close()
+        self._child = None
 
 
 SHARED = DecoderProcess()

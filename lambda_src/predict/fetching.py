@@ -18,6 +18,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -263,6 +264,9 @@ def _default_ssl_context() -> ssl.SSLContext:
 
 class _Answer(http.client.HTTPResponse):
     """An answer whose headers are bounded by their bytes; http.client takes 100 of them, and a 103 for the answer."""
+
+    headers: Any  # None until they are read, which typeshed does not say
+    fp: Any  # any binary stream does
 
     def begin(self) -> None:
         if self.headers is None:

@@ -5,7 +5,7 @@ before any pixel is decoded. The judge of how a picture looks is what browsers s
 """
 
 import warnings
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, ImageMath
@@ -111,8 +111,8 @@ def _unknown(data: bytes) -> str:
 
 def _finished(picture: Picture) -> Decoded:
     """Whether enough came, and the picture in RGB and upright. Raises PredictionError 422."""
-    partial, notes, height = picture.came is not None, picture.notes, picture.image.height
-    if partial:
+    notes, height = picture.notes, picture.image.height
+    if picture.came is not None:
         if 2 * picture.came < height:
             raise error(
                 "image_broken",
@@ -130,7 +130,7 @@ def _finished(picture: Picture) -> Decoded:
         image.paste(WHITE, (0, picture.missing[0], image.width, picture.missing[1]))
     if picture.orientation in _TURNS:
         image = image.transpose(_TURNS[picture.orientation])
-    return Decoded(image, partial, notes)
+    return Decoded(image, picture.came is not None, notes)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -153,7 +153,7 @@ def _stretched(image: Image.Image) -> Image.Image:
     numbers = ImageMath.lambda_eval(lambda names: names["image"] == names["image"], image=image)
     if numbers.getextrema()[0] == 0:
         image = _without_nan(image)
-    low, high = image.getextrema()
+    low, high = cast(tuple[float, float], image.getextrema())  # of one band
     if abs(low) == float("inf") or abs(high) == float("inf"):
         raise Unsupported("the image has values that are infinite: save it with 8 bits per value, or as a PNG")
     scale = 255 / ((high - low) or 1.0)
@@ -183,10 +183,10 @@ def prepare(picture: Image.Image) -> memoryview:
     """
     if picture.mode != "RGB":
         raise ValueError(f"expected a picture of mode RGB, got {picture.mode}")
-    factors = tuple(max(1, 2 * side // _REDUCED_FROM) for side in picture.size)
-    box = CropBox(0, 0, *(side / factor for side, factor in zip(picture.size, factors, strict=True)))
-    if factors != (1, 1):
-        picture = picture.reduce(factors)
+    across, down = (max(1, 2 * side // _REDUCED_FROM) for side in picture.size)
+    box = CropBox(0, 0, picture.width / across, picture.height / down)
+    if (across, down) != (1, 1):
+        picture = picture.reduce((across, down))
     square = Image.new("RGB", (INPUT_SIZE, INPUT_SIZE))
     Resizer().resize_pil(picture, square, ResizeOptions(_FILTER, crop_box=box))
     planes = b"".join(square.tobytes("raw", channel) for channel in "RGB")

@@ -79,7 +79,7 @@ def waited(event: Any, now: float) -> float:
     context = event.get("requestContext") if isinstance(event, dict) else None
     context = context if isinstance(context, dict) else {}
     received = context.get("requestTimeEpoch", context.get("timeEpoch"))  # of a REST API, of an HTTP API
-    seconds = now - received / 1000 if type(received) in (int, float) else 0.0
+    seconds = now - received / 1000 if isinstance(received, int | float) and not isinstance(received, bool) else 0.0
     return seconds if 0 <= seconds <= GATEWAY_SECONDS else 0.0
 
 
@@ -102,8 +102,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         body = respond(record, record.request)
         status = 200 if body else 204
     except Exception as problem:
-        refused = problem
-        if not isinstance(problem, PredictionError):
+        if isinstance(problem, PredictionError):
+            refused = problem
+        else:
             defect = problem
             refused = error("internal_error", "the function failed; the failure is in its log")
         record.refused(refused)
@@ -111,7 +112,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         headers |= {"Allow": ", ".join(METHODS)} if refused.code == "method_not_allowed" else {}
     _report(record, status, defect)
     text = json.dumps(body, separators=(",", ":")) if body else ""
-    answer = {"statusCode": status, "headers": headers, "body": text, "isBase64Encoded": False}
+    answer: dict[str, Any] = {"statusCode": status, "headers": headers, "body": text, "isBase64Encoded": False}
     if record.request and record.request.wants_lists:
         answer["multiValueHeaders"] = {name: [value] for name, value in answer.pop("headers").items()}
     return answer
@@ -126,10 +127,7 @@ def respond(record: Record, request: Request) -> dict[str, Any] | None:
     if request.method not in METHODS:
         raise error("method_not_allowed", f"{shown(request.method)} is not allowed on /predict: use GET or POST")
     asked = _in_query(request) if request.method == "GET" else payload.read(request)
-    if asked.data is None:
-        return _answer(record, _fetched(record, asked.url), asked.top)
-    record.fields["source"] = "body"
-    return _answer(record, asked.data, asked.top)
+    return _answer(record, _image(record, asked), asked.top)
 
 
 def _in_query(request: Request) -> payload.Asked:
@@ -157,11 +155,15 @@ def _answer(record: Record, data: bytes, top: int) -> dict[str, Any]:
     }
 
 
-def _fetched(record: Record, url: str) -> bytes:
+def _image(record: Record, asked: payload.Asked) -> bytes:
+    """The image's bytes: out of the body, or fetched."""
+    if asked.url is None:
+        record.fields["source"] = "body"
+        return asked.data or b""
     record.fields["source"] = "url"
     with record.stage("fetch") as seconds:
         return fetching.fetch(
-            url,
+            asked.url,
             max_seconds=min(seconds, fetching.MAX_SECONDS),
             allowed=_allowed_hosts(os.environ.get("ALLOWED_PRIVATE_HOSTS", "")),
             contact=_contact(os.environ.get("CONTACT_URL") or fetching.CONTACT_URL),
@@ -218,7 +220,8 @@ def _report(record: Record, status: int, defect: Exception | None) -> None:
         **record.fields,
         "ms": {**record.stages, "total": total},
     }
-    logger.log(40 if defect else 30 if status >= 500 else 20, "request", extra=line, exc_info=defect)
+    level = 40 if defect else 30 if status >= 500 else 20
+    logger.log(level, "request", extra=line, exc_info=defect)  # type: ignore[attr-defined]  # logging's: not in the stubs
     metrics.add_metric("Requests", MetricUnit.Count, 1)
     metrics.add_metric("Latency", MetricUnit.Milliseconds, total)
     for stage, milliseconds in record.stages.items():

@@ -165,7 +165,8 @@ def _of_form(data: bytes, content_type: str, top: int) -> Asked:
     import multipart
 
     _, options = multipart.parse_options_header(content_type)
-    files, fields = [], {}
+    files: list[bytes] = []
+    fields: dict[str, list[str]] = {}
     try:
         parser = multipart.MultipartParser(
             io.BytesIO(data), options.get("boundary", ""), part_limit=_FORM_PARTS, spool_limit=BODY_BYTES,

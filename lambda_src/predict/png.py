@@ -4,6 +4,7 @@ Pillow reads every chunk, checks it and inflates texts and profiles; it is shown
 """
 
 import contextlib
+import functools
 import struct
 import zlib
 from collections.abc import Iterator
@@ -47,11 +48,10 @@ def read(data: bytes, cap: Cap) -> Picture:
     """Decode a PNG, or the first frame of an animated one. Raises Unsupported, Broken or anything."""
     parts = _parts(data)
     cap(parts.header.width, parts.header.height)
-    header, canvas = parts.header, None
-    if parts.frame:
-        canvas = header.width, header.height
-        header = header._replace(width=parts.frame[0], height=parts.frame[1])
-    head = SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", *header)) + parts.head[33:] if canvas else parts.head
+    header, frame = parts.header, parts.frame
+    if frame:
+        header = header._replace(width=frame[0], height=frame[1])
+    head = SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", *header)) + parts.head[33:] if frame else parts.head
     pixels, came, lattice = parts.pixels, None, None
     try:
         image = _opened(head, pixels, cap)
@@ -66,14 +66,14 @@ def read(data: bytes, cap: Cap) -> Picture:
         image = _with_alpha(image, header, parts.transparency, lambda: _opened(head, pixels, cap))
     if lattice:
         image = _filled(image, lattice)
-    missing = None if came in (None, header.height) else (came, header.height)
-    if canvas:
-        page = Image.new("RGBA", canvas)
-        page.paste(image.convert("RGBA"), parts.frame[2:])
+    missing = None if came is None or came == header.height else (came, header.height)
+    if frame:
+        page = Image.new("RGBA", (parts.header.width, parts.header.height))
+        page.paste(image.convert("RGBA"), frame[2:])
         image = page
         if missing:
-            top = parts.frame[3]
-            missing, came = (missing[0] + top, missing[1] + top), came + top
+            came, end = missing[0] + frame[3], missing[1] + frame[3]
+            missing = came, end
     return Picture(image, parts.orientation, came, missing)
 
 
@@ -196,11 +196,10 @@ def _with_alpha(image: Image.Image, header: _Header, content: bytes, again) -> I
 
 def _equal(bands: list[Image.Image], values: list[int]) -> Image.Image:
     """0 where all bands have these values, 255 elsewhere."""
-    unlike = None
-    for band, value in zip(bands, values, strict=True):
-        differs = band.point([255 * (level != value) for level in range(256)])
-        unlike = differs if unlike is None else ImageChops.lighter(unlike, differs)
-    return unlike
+    unlike = (
+        band.point([255 * (level != value) for level in range(256)]) for band, value in zip(bands, values, strict=True)
+    )
+    return functools.reduce(ImageChops.lighter, unlike)
 
 
 def grey_of_16_bits(image: Image.Image) -> Image.Image:

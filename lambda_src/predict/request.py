@@ -43,9 +43,8 @@ class Request:
         context = event.get("requestContext")
         context = context if isinstance(context, dict) else {}
         http = context.get("http")
-        is_http_api = event.get("version") == "2.0" and isinstance(http, dict)
         is_balancer = "elb" in context
-        if is_http_api:
+        if event.get("version") == "2.0" and isinstance(http, dict):
             method, path, query = http.get("method"), _http_api_path(event, context), _raw_query(event)
         else:
             method, path, query = event.get("httpMethod"), _rest_path(event), _query(event, encoded=is_balancer)

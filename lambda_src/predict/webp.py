@@ -42,7 +42,7 @@ def read(data: bytes, cap: Cap) -> Picture:
         page = Image.new("RGBA", still.canvas)
         page.paste(image.convert("RGBA"), still.place)
         image, below = page, still.canvas[1] - still.place[1] - image.height
-        if came is not None:
+        if came is not None and missing:
             top = still.place[1]
             missing, came = (top + missing[0], top + missing[1]), top + came + below
     return Picture(image, came=came, missing=missing)

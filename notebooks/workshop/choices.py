@@ -49,17 +49,24 @@ class Parameter:
     template: str
     rules: Mapping[str, str | list[str]]
 
+    def _text(self, rule: str) -> str | None:
+        """A rule that is one text; None where the template has none."""
+        found = self.rules.get(rule)
+        if isinstance(found, list):
+            raise ValueError(f"{self.template}: {rule} of {self.name} is a list; expected one text")
+        return found
+
     @property
     def default(self) -> str | None:
         """The template's default; None where one must be given."""
-        return self.rules.get("Default")
+        return self._text("Default")
 
     @property
     def expected(self) -> str:
         """Which values are taken, in words."""
         rules = self.rules
-        if "ConstraintDescription" in rules:
-            return rules["ConstraintDescription"]
+        if constraint := self._text("ConstraintDescription"):
+            return constraint
         if "AllowedValues" in rules:
             return f"one of {', '.join(rules['AllowedValues'])}"
         if rules["Type"] == "Number":
@@ -76,17 +83,17 @@ class Parameter:
         if rules["Type"] == "Number":
             if not re.fullmatch(r"0|-?[1-9][0-9]*", value):
                 return False
-            size, low, high = int(value), rules.get("MinValue"), rules.get("MaxValue")
+            size, low, high = int(value), self._text("MinValue"), self._text("MaxValue")
         else:
-            size, low, high = len(value), rules.get("MinLength"), rules.get("MaxLength")
+            size, low, high = len(value), self._text("MinLength"), self._text("MaxLength")
         within = (low is None or size >= int(low)) and (high is None or size <= int(high))
         allowed = value in rules.get("AllowedValues", [value])
-        return within and allowed and re.fullmatch(rules.get("AllowedPattern", "(?s:.*)"), value) is not None
+        return within and allowed and re.fullmatch(self._text("AllowedPattern") or "(?s:.*)", value) is not None
 
     def check(self, value: str, given_as: str = "") -> str:
         """Return `value`, or raise ChoiceError with what is expected."""
         if not self.takes(value):
-            meaning = self.rules.get("Description", "").partition(";")[0].rstrip(".")
+            meaning = (self._text("Description") or "").partition(";")[0].rstrip(".")
             raise ChoiceError(f"{given_as or self.name}={value!r} is not valid: expected {self.expected} ({meaning})")
         return value
 
@@ -197,10 +204,10 @@ def parameter_list(
     the names that the template has; `previous`: those that the stack has, none when it is created.
     """
     kept = [name for name in previous if name in set(declared) and name not in named]
-    return [
-        *({"ParameterKey": name, "ParameterValue": str(value)} for name, value in named.items()),
-        *({"ParameterKey": name, "UsePreviousValue": True} for name in kept),
+    values: list[dict[str, object]] = [
+        {"ParameterKey": name, "ParameterValue": str(value)} for name, value in named.items()
     ]
+    return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in kept]
 
 
 # --- The lab's own choices ------------------------------------------------------------------------------------------
@@ -319,8 +326,8 @@ def taken_by(command: str, makefile: str) -> set[str]:
     recipe = re.search(rf"(?m)^{re.escape(command)}:.*\n((?:\t.*\n)*)", makefile)
     text = recipe[1] if recipe else ""
     for name in ("PARAMETERS", "CHOICES"):
-        if f"$({name})" in text:
-            text += re.search(rf"(?m)^{name} = (?:.*\\\n)*.*", makefile)[0]
+        if f"$({name})" in text and (listed := re.search(rf"(?m)^{name} = (?:.*\\\n)*.*", makefile)):
+            text += listed[0]
     taken = {name for name in VARIABLES if re.search(rf"\$\({name}\)", text)} | {"PYTHON"}
     return taken | (set(choosable()) if "$(PARAMETERS)" in text else set())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,11 +93,11 @@ def _of_aws(error: BaseException) -> str | None:
     if isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError | exceptions.ProfileNotFound):
         return f"the AWS credentials cannot be used ({error}): {CREDENTIALS}"
     if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
-        return _unreachable(error.kwargs.get("endpoint_url") or "")
+        return _unreachable(str(error.kwargs.get("endpoint_url") or ""))
     return None
 
 
-def _of_answer(said: dict[str, str], operation: str) -> str:
+def _of_answer(said: Mapping[str, Any], operation: str) -> str:
     code, message = said.get("Code", "no code"), said.get("Message", "").rstrip(". ")
     sentence = f"AWS refused {operation} ({code}): {message}"
     if code in _REFUSED_CREDENTIALS:
@@ -113,7 +114,7 @@ def _of_connection(error: BaseException) -> str | None:
     import requests
 
     if isinstance(error, requests.ConnectionError | requests.Timeout):
-        return _unreachable(error.request.url if error.request is not None else "")
+        return _unreachable((error.request.url if error.request is not None else "") or "")
     if isinstance(error, httpx.TransportError):
         return _unreachable(str(error._request.url) if error._request is not None else "")
     return None

@@ -417,7 +417,9 @@ def test_patterns_overlap(pattern, other, expected):
 
 
 def test_what_the_caller_must_be_allowed_is_known_for_every_call_and_resource():
-    needs = judge.caller_needs("my-lab", resolving.World(region="us-east-1"), WithPipeline="true", ApiLogsRole="true")
+    needs = judge.caller_needs(
+        "my-lab", resolving.World(region="us-east-1"), {"WithPipeline": "true", "ApiLogsRole": "true"}
+    )
     asked = {need.action for need in needs}
     assert {"cloudformation:ExecuteChangeSet", "iam:CreateRole", "iam:PutRolePolicy", "iam:SimulatePrincipalPolicy",
             "s3:CreateBucket", "s3:PutObject", "lambda:PutFunctionConcurrency", "states:StartExecution",
@@ -434,6 +436,7 @@ def test_what_the_caller_must_be_allowed_is_known_for_every_call_and_resource():
 
 def test_what_the_deploying_role_must_be_allowed_is_what_it_is_granted():
     granted = permissions.statements_of(TOOL.resources["CloudFormationRole"])
-    lacking = {need.action for need in judge.role_needs(BulkScoring="true", AlarmEmail="a@example.com")
+    chosen = {"BulkScoring": "true", "AlarmEmail": "a@example.com"}
+    lacking = {need.action for need in judge.role_needs(parameters=chosen)
                if not permissions.is_granted(need, granted)}  # fmt: skip
     assert lacking == {"s3:PutBucketPolicy"}

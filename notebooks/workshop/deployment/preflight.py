@@ -110,7 +110,7 @@ def _permissions(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
         return
     world = resolving.World(partition=lab.partition, region=lab.region, account=lab.account)
     known = _known("toolchain.yml") & choices.keys()
-    needs = judge.caller_needs(lab.project_id, world, **{name: choices[name] for name in known})
+    needs = judge.caller_needs(lab.project_id, world, {name: choices[name] for name in known})
     denied = denials(lab, principal(lab, who), needs)
     if not denied:
         yield Row(question, FINE, f"{len(needs)} pairs of action and resource, simulated one by one")

@@ -9,7 +9,7 @@ authorization reference come from packages of the lock; nothing is asked over th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,18 +85,24 @@ def _once(cases: list[Resolved]) -> Iterator[Resolved]:
 
 
 def role_needs(
-    project: str = "predictions", world: World | None = None, root: Path = ROOT, **parameters: str
+    project: str = "predictions",
+    world: World | None = None,
+    parameters: Mapping[str, str] | None = None,
+    root: Path = ROOT,
 ) -> list[Need]:
     """What the role that deploys template.yml must be allowed, with these parameters beside the defaults."""
     world, project_id = world or World(), {"ProjectId": project}
     tool = resolve(load(root / TOOLCHAIN), project_id, World(f"{project}-toolchain", *_place(world)))
     placed = World(f"{project}-app", *_place(world), exports=tool.exports)
-    app = resolve(expand(load(root / APP), project_id), project_id | parameters, placed)
+    app = resolve(expand(load(root / APP), project_id), {**project_id, **(parameters or {})}, placed)
     return sorted(set(permissions.needs(app, tool.arn("ArtifactBucket"))))
 
 
 def caller_needs(
-    project: str = "predictions", world: World | None = None, root: Path = ROOT, **parameters: str
+    project: str = "predictions",
+    world: World | None = None,
+    parameters: Mapping[str, str] | None = None,
+    root: Path = ROOT,
 ) -> list[Need]:
     """What the caller of the lab must be allowed: for toolchain.yml, with these parameters, and for the code's calls.
 
@@ -105,7 +111,7 @@ def caller_needs(
     """
     world = world or World()
     placed = World(f"{project}-toolchain", *_place(world))
-    tool = resolve(load(root / TOOLCHAIN), {"ProjectId": project} | parameters, placed)
+    tool = resolve(load(root / TOOLCHAIN), {"ProjectId": project, **(parameters or {})}, placed)
     return caller.needs_of_caller(tool, sources(root), project)
 
 

@@ -97,9 +97,11 @@ def convert(
     source = _read(path, architecture or config.get("architecture"))
     wanted = _preprocessing(path, given, source)
     is_last = graph.is_channels_last(graph.image_input(source.model)[1])
-    analysed = graph.analyse(graph.fix_shape(source.model, wanted.size or 0), analysed_picture(wanted, is_last))
-    is_listed = not isinstance(classes, str | Path | None)
-    named, named_by = (list(classes), "given") if is_listed else labels.find(classes, path, config)
+    analysed = graph.analyse(graph.fix_shape(source.model, wanted.side), analysed_picture(wanted, is_last))
+    if isinstance(classes, str | Path | None):
+        named, named_by = labels.find(classes, path, config)
+    else:
+        named, named_by = list(classes), "given"
     count = int(np.prod(analysed.shape(analysed.output)))
     if len(named) != count:
         raise ConversionError(
@@ -113,7 +115,7 @@ def convert(
         made.network.save(made.logits, staging)
         save(staging / SYNSET, "".join(f"{label}\n" for label in named).encode())
         proof = prove(made, staging)
-        acceptance.accept(staging, wanted.size or 0)
+        acceptance.accept(staging, wanted.side)
         described = _describe(path, name or folder.name, source, wanted, len(named), proof, config)
         described["licence"] = licence or described["licence"]
         described["source"] |= {"from": origin} if origin else {}

@@ -123,7 +123,7 @@ def prove(made: Importer, folder: Path) -> Proof:
     predictor refuses the model or dies on it.
     """
     wanted, graph = made.preprocessing, made.graph
-    samples = pictures(wanted.size)
+    samples = pictures(wanted.side)
     layers, layer_difference = compare_layers(made, samples[0])
     source, channels_last = session(graph.model), is_channels_last(list(graph.picture.shape))
     found = [source.run([graph.output], {graph.input: normalised(one, wanted, channels_last)})[0] for one in samples]
@@ -142,7 +142,7 @@ def prove(made: Importer, folder: Path) -> Proof:
 
 def analysed_picture(wanted: Preprocessing, channels_last: bool) -> np.ndarray:
     """The sample that every layer is compared on, as the source network takes it."""
-    return normalised(pictures(wanted.size)[0], wanted, channels_last)
+    return normalised(pictures(wanted.side)[0], wanted, channels_last)
 
 
 __all__ = ["LIMIT", "Graph", "Proof", "analysed_picture", "normalised", "pictures", "prove"]

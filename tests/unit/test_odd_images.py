@@ -596,14 +596,13 @@ def test_a_bmp_that_is_not_decoded_is_refused_by_what_it_is(bits, compression, w
 # --- AVIF, HEIC, TIFF ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sized", [True, False])
-def test_an_avif_whose_associations_are_in_two_boxes(sized):
+def test_an_avif_whose_associations_are_in_two_boxes():
     image = quarters().convert("RGBA")
     image.putalpha(Image.fromarray(np.repeat(np.uint8([[0, 255]]), 48, 1).repeat(64, 0)))
     data = encoded(image, "AVIF", quality=95)
     with pytest.raises(OSError):
         Image.open(io.BytesIO(made.with_two_associations(data)))
-    divided = images.decode(made.with_two_associations(data, sized))
+    divided = images.decode(made.with_two_associations(data))
     assert (np.asarray(divided) == np.asarray(images.decode(data))).all()
 
 

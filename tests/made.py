@@ -224,14 +224,12 @@ def in_array(data: bytes) -> bytes:
 # --- AVIF ------------------------------------------------------------------------------------------
 
 
-def with_two_associations(data: bytes, sized: bool = True) -> bytes:
-    """An AVIF with alpha, its box of associations divided into one for each item; `sized`: the alpha has a size."""
+def with_two_associations(data: bytes) -> bytes:
+    """An AVIF with alpha, its box of associations divided into one for each item."""
     meta, properties = avif._box(data, b"meta"), avif._box(data, b"meta", b"iprp")
     start, end = avif._box(data, b"meta", b"iprp", b"ipma")
     boxes = b""
     for item, content in avif._entries(data[start:end]):
-        if not sized and item == 2:
-            content = bytes((content[0] - 1,)) + content[2:]
         body = struct.pack(">H", item) + content
         version = data[start + 8 : start + 12]
         boxes += struct.pack(">I4s", 16 + len(body), b"ipma") + version + struct.pack(">I", 1) + body

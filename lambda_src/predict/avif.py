@@ -100,7 +100,6 @@ def _one_association(data: bytes) -> bytes:
         for item, content in _entries(box):
             count, associations = entries.get(item, (0, b""))
             entries[item] = count + content[0], associations + content[1:]
-    entries = _sized(entries, boxes[0][1], several[0][11] & 1)
     wide = several[0][8]  # the version: numbers of items have 16 or 32 bits
     body = b"".join(
         struct.pack(">IB" if wide else ">HB", item, count) + associations
@@ -111,23 +110,6 @@ def _one_association(data: bytes) -> bytes:
     properties = boxes[0][1][8:] + struct.pack(">I4s", free, b"free") + bytes(free - 8)
     properties = struct.pack(">I4s", 8 + len(properties), b"ipco") + properties
     return b"".join((data[: around[0] + 8], properties, merged, data[around[1] :]))
-
-
-def _sized(entries: dict[int, tuple[int, bytes]], properties: bytes, pairs: int) -> dict[int, tuple[int, bytes]]:
-    """The associations with a size for each item: the same encoders leave out that of the alpha."""
-    names = [name for name, _, _ in _boxes(properties, 8, len(properties))]
-    if b"ispe" not in names:
-        return entries
-    own, step = names.index(b"ispe") + 1, 2 if pairs else 1
-    sized = {}
-    for item, (count, associations) in entries.items():
-        last = range(step - 1, len(associations), step)  # bytes; the highest bit of all says that one is essential
-        numbers = [associations[place] & (0xFF if pairs else 0x7F) for place in last]
-        if any(0 < number <= len(names) and names[number - 1] == b"ispe" for number in numbers):
-            sized[item] = count, associations
-        else:
-            sized[item] = count + 1, own.to_bytes(step, "big") + associations
-    return sized
 
 
 def _entries(box: bytes) -> Iterator[tuple[int, bytes]]:

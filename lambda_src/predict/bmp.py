@@ -11,7 +11,6 @@ from PIL import Image, ImageMath
 
 from .picture import Broken, Cap, Picture, Unsupported
 
-HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths of the second header of the versions that exist
 _RAW, _RLE8, _RLE4, _FIELDS, _JPEG, _PNG, _ALPHA_FIELDS = range(7)
 _OS2_RLE24 = 4  # with a header of 64 bytes
 _FIELDS_OF = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}

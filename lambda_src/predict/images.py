@@ -4,22 +4,21 @@ A file's first bytes say which format's module reads it (jpeg.py, png.py, …), 
 before any pixel is decoded. The judge of how a picture looks is what browsers show.
 """
 
+import importlib
 import warnings
 from typing import NamedTuple, cast
 
 from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, ImageMath
 
-from . import avif, bmp, gif, heic, jpeg, png, signatures, tiff, webp
+from . import jpeg, signatures
 from .errors import PredictionError, error
-from .picture import WHITE, Picture, Unsupported
+from .picture import WHITE, Picture, Unsupported, grey_of_16_bits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 8192 * 6144  # 50.3 million: the largest sensors that phones save at full size (8160 x 6120)
 INPUT_SIZE = 224
 ENOUGH = 2 * INPUT_SIZE  # pixels of a side that the network's input is made of without loss
-_READERS = {"PNG": png.read, "WEBP": webp.read, "AVIF": avif.read, "HEIC": heic.read, "GIF": gif.read, "BMP": bmp.read,
-            "TIFF": tiff.read}  # fmt: skip
 _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
           5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
           8: Image.Transpose.ROTATE_90}  # fmt: skip
@@ -80,8 +79,11 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata, and sizes that are checked
         try:
-            picture = jpeg.read(data, cap, enough) if kind == "JPEG" else _READERS[kind](data, cap)
-            return _finished(picture)
+            if kind == "JPEG":
+                return _finished(jpeg.read(data, cap, enough))
+            # The others' modules, and Pillow's behind them, are imported when the first of their files comes: all of
+            # them take as long as everything that a JPEG needs.
+            return _finished(importlib.import_module(f".{kind.lower()}", __package__).read(data, cap))
         except PredictionError:
             raise
         except Image.DecompressionBombError:
@@ -137,7 +139,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode of Pillow's to RGB."""
     mode = image.mode
     if mode.startswith("I;16"):
-        return png.grey_of_16_bits(image).convert("RGB")
+        return grey_of_16_bits(image).convert("RGB")
     if mode in ("I", "F"):
         return _stretched(image.convert("F")).convert("RGB")
     if image.has_transparency_data:

@@ -41,6 +41,12 @@ def opened(kind: str, data: bytes, cap: Cap) -> ImageFile.ImageFile:
     return image
 
 
+def grey_of_16_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey as mode L: 65535 becomes 255."""
+    # Pillow looks 32-bit integers up in a table of 65,536 entries: no other way of its own rounds as it should.
+    return image.convert("I").point([(value * 255 + 32767) // 65535 for value in range(65536)], "L")
+
+
 def loaded_on(image: ImageFile.ImageFile, value: int, size: tuple[int, int] | None = None) -> Image.Image:
     """What an image's decoder makes of the file before it fails, on a ground whose every byte is `value`.
 

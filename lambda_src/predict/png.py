@@ -13,7 +13,7 @@ from typing import NamedTuple
 from PIL import Image, ImageChops, PngImagePlugin  # noqa: F401  importing a plugin registers it
 
 from .exif import orientation
-from .picture import Broken, Cap, Picture, Unsupported, opened
+from .picture import Broken, Cap, Picture, Unsupported, grey_of_16_bits, opened
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
@@ -200,12 +200,6 @@ def _equal(bands: list[Image.Image], values: list[int]) -> Image.Image:
         band.point([255 * (level != value) for level in range(256)]) for band, value in zip(bands, values, strict=True)
     )
     return functools.reduce(ImageChops.lighter, unlike)
-
-
-def grey_of_16_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey as mode L: 65535 becomes 255."""
-    # Pillow looks 32-bit integers up in a table of 65,536 entries: no other way of its own rounds as it should.
-    return image.convert("I").point([(value * 255 + 32767) // 65535 for value in range(65536)], "L")
 
 
 # --- a missing end ---------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ import struct
 
 from PIL import Image
 
-from . import bmp
-
 # The formats that are decoded, and how a file of each begins. BMP and those of ISO base media are told by more.
 _BEGINNINGS = {
     "JPEG": (b"\xff\xd8\xff",),
@@ -14,6 +12,7 @@ _BEGINNINGS = {
     "GIF": (b"GIF87a", b"GIF89a"),
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths of the second header of the versions that exist
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _AVIF_BRANDS = (b"avif", b"avis")
 # What else comes, and what to do about it
@@ -67,7 +66,7 @@ def format_of(data: bytes) -> str | None:
         return "AVIF" if brands[:1] in ([b"mif1"], [b"msf1"]) and b"av01" in data[:4096] else None
     # Two letters begin many a text; the length of the second header tells.
     start = {b"BM": 14, b"BA": 28}.get(data[:2])
-    if start and len(data) >= start + 4 and struct.unpack_from("<I", data, start)[0] in bmp.HEADERS:
+    if start and len(data) >= start + 4 and struct.unpack_from("<I", data, start)[0] in _BMP_HEADERS:
         return "BMP"
     return None
 

@@ -11,13 +11,15 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _COLOURS, _SAMPLES, _FORMAT = 256, 257, 25
 _SUBFILE, _XMP = 254, 700
 _REDUCED = 1  # bit of _SUBFILE: a smaller version of another page
 _PAGES = 16  # that are looked at for the one that is not reduced
+_MOST_TAGS = 512  # of a directory
+_LENGTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # bytes of each type, else 1
 _KINDS = {1: "whole numbers", 2: "signed numbers", 3: "floats", 5: "complex numbers", 6: "complex floats"}
 
 
 def read(data: bytes, cap: Cap) -> Picture:
     """Decode a TIFF's first page that is no reduced version of another. Raises Unsupported, Broken or anything."""
     if data.startswith(b"MM\0+"):
-        raise Unsupported("this TIFF is a big-endian BigTIFF, which is not decoded: save it as a usual TIFF or a PNG")
+        data = _classic(data)
     try:
         image = _page(opened("TIFF", data, cap), cap)
     except Image.UnidentifiedImageError:
@@ -77,6 +79,37 @@ def _taken_out(image) -> int:
     image.tag_v2.pop(_XMP, None)
     value = image.tag_v2.get(ORIENTATION)
     return value if value in range(1, 9) else 1
+
+
+def _classic(data: bytes) -> bytes:
+    """A big-endian BigTIFF, which Pillow does not read, with directories of a classic TIFF behind it."""
+    made, link = bytearray(data), 4  # link: where the place of the next directory is written
+    place = struct.unpack_from(">Q", data, 8)[0]
+    for _ in range(_PAGES):
+        if not place:
+            break
+        entries, count = [], min(struct.unpack_from(">Q", data, place)[0], _MOST_TAGS)
+        for entry in range(place + 8, place + 8 + 20 * count, 20):
+            tag, kind, number, content = struct.unpack_from(">HHQ8s", data, entry)
+            length = number * _LENGTHS.get(kind, 1)
+            if length > 8:
+                start = int.from_bytes(content, "big")
+                content = data[start : start + length]
+            content = content[:length]
+            if kind in (16, 18):  # of 64 bits
+                content, kind = struct.pack(f">{number}I", *struct.unpack(f">{number}Q", content)), 4
+            if len(content) > 4:
+                made += bytes(len(made) % 2)
+                content, made = struct.pack(">I", len(made)), made + content
+            entries.append(struct.pack(">HHI", tag, kind, number) + content.ljust(4, b"\0"))
+        made += bytes(len(made) % 2)
+        struct.pack_into(">I", made, link, len(made))
+        made += struct.pack(">H", len(entries)) + b"".join(entries)
+        link = len(made)
+        made += bytes(4)
+        place = struct.unpack_from(">Q", data, place + 8 + 20 * count)[0]
+    made[2:4] = b"\0*"
+    return bytes(made)
 
 
 def _reason(data: bytes) -> Exception:

@@ -52,7 +52,6 @@ _WHOLE = {
     "AVIF": encoded(photo(), "AVIF", quality=90),
     "AVIF alpha": _AVIF,
     "AVIF in two boxes": made.with_two_associations(_AVIF),
-    "AVIF in two boxes, one size": made.with_two_associations(_AVIF, sized=False),
     "GIF": encoded(photo().quantize(64), "GIF"),
     "GIF smaller than its screen": made.gif((192, 128), quarters(), 48, 32),
     "GIF larger than its screen": made.gif((50, 40), quarters()),

@@ -9,6 +9,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from tests import made as odd
+
 Field = tuple[int, int, str]  # offset, length in bytes, byte order
 Segment = tuple[int, int]  # start, end
 
@@ -91,7 +93,29 @@ def seeds() -> dict[str, bytes]:
     ]
     made = {f"{kind.replace('MPO', 'JPEG')} {name}": saved(picture(mode=mode), kind, **options)
             for name, kind, mode, options in wanted}  # fmt: skip
-    return made | {"BMP runs": run_length_bmp(), "TIFF motorola": motorola_tiff()}
+    return made | odd_seeds() | {"BMP runs": run_length_bmp(), "TIFF motorola": motorola_tiff()}
+
+
+def odd_seeds() -> dict[str, bytes]:
+    """Files that Pillow's own readers refuse or see otherwise: what the function's readers are for."""
+    small, masks = picture(), (0xF00, 0xF0, 0xF, 0xF000)
+    alpha = np.asarray(small.convert("L"))
+    return {
+        "JPEG odd": odd.jpeg(small, odd.segment(0xE0, b"JFIF\0"), odd.segment(0xEE, b"Adobe"), progressive=True),
+        "JPEG cut": saved(small, "JPEG")[:-200],
+        "PNG interlaced": odd.interlaced_png(small),
+        "PNG odd": odd.png(small, odd.chunk(b"pHYs", b"\0") + odd.chunk(b"zTXt", b"a\0\5x"), odd.chunk(b"tEXt")),
+        "PNG cut": odd.png(small)[:-900],
+        "PNG default_image": odd.apng(picture(48, 32), 24, 16),
+        "PNG clear_grey": odd.grey_png(4, 7, 2, 7),
+        "WEBP small_frame": odd.webp(96, 64, 2, odd.riff_chunk(b"ANIM", bytes(6)), odd.webp_frame(small, 24, 16)),
+        "WEBP cut": saved(small, "WEBP")[:-100],
+        "AVIF two_boxes": odd.with_two_associations(saved(picture(mode="RGBA"), "AVIF", speed=10)),
+        "GIF small_frame": odd.gif((96, 64), small, 24, 16),
+        "BMP fields": odd.bmp(small.size, 16, odd.fields(small, masks, 16, alpha), 3, masks, 108),
+        "BMP array": odd.in_array(saved(small, "BMP")),
+        "HEIC plain": odd.HEIC,
+    }
 
 
 def large_seeds() -> dict[str, bytes]:
@@ -313,6 +337,13 @@ def _truncate(rng: Random, data: bytearray, _other: bytes) -> None:
     del data[rng.randrange(len(data) + 1) :]
 
 
+def _shorten(rng: Random, data: bytearray, _other: bytes) -> None:
+    """Take the last bytes, as broken transfers do, and sometimes put zeros in their place."""
+    lost = min(len(data), rng.choice((1, 2, 4, 12, rng.randrange(1, 200), rng.randrange(len(data) // 2 + 1))))
+    del data[len(data) - lost :]
+    data += bytes(lost) if rng.random() < 0.2 else b""
+
+
 def _cut(rng: Random, data: bytearray, _other: bytes) -> None:
     del data[_span(rng, data)]
 
@@ -371,6 +402,6 @@ def _deflated(rng: Random, data: bytearray, _other: bytes) -> None:
 
 
 _MUTATORS: tuple[Callable[[Random, bytearray, bytes], None], ...] = (
-    _set_field, _segment, _flip_bits, _random_bytes, _truncate, _cut, _double, _fill, _splice, _deflated,
+    _set_field, _segment, _flip_bits, _random_bytes, _truncate, _cut, _double, _fill, _splice, _deflated, _shorten,
 )  # fmt: skip
-_WEIGHTS = (10, 4, 3, 2, 1, 1, 1, 1, 1, 1)
+_WEIGHTS = (10, 4, 3, 2, 1, 1, 1, 1, 1, 1, 2)

@@ -151,9 +151,9 @@ def test_the_first_frame_of_a_file_cut_later_is_whole():
         assert (np.asarray(picture) == np.asarray(images.decode(data))).all()
 
 
-def test_a_tiff_whose_directory_is_its_last_bytes_may_lack_the_last_of_them():
+def test_a_tiff_whose_directory_is_its_last_bytes_may_lack_the_last():
     data = encoded(NOISE, "TIFF", compression="tiff_lzw")
-    picture, partial, _ = images.read(data[:-2])
+    picture, partial, _ = images.read(data[:-1])
     assert not partial
     assert (np.asarray(picture) == np.asarray(NOISE)).all()
 
@@ -596,14 +596,13 @@ def test_a_bmp_that_is_not_decoded_is_refused_by_what_it_is(bits, compression, w
 # --- AVIF, HEIC, TIFF ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sized", [True, False])
-def test_an_avif_whose_associations_are_in_two_boxes(sized):
+def test_an_avif_whose_associations_are_in_two_boxes():
     image = quarters().convert("RGBA")
     image.putalpha(Image.fromarray(np.repeat(np.uint8([[0, 255]]), 48, 1).repeat(64, 0)))
     data = encoded(image, "AVIF", quality=95)
     with pytest.raises(OSError):
         Image.open(io.BytesIO(made.with_two_associations(data)))
-    divided = images.decode(made.with_two_associations(data, sized))
+    divided = images.decode(made.with_two_associations(data))
     assert (np.asarray(divided) == np.asarray(images.decode(data))).all()
 
 
@@ -665,6 +664,30 @@ def _tiff(samples: int, bits: int, kind: int, compression: int = 1) -> bytes:
     return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
+def _big_tiff(image: Image.Image, rows: int = 16) -> bytes:
+    """A BigTIFF in big-endian order, in strips, which Pillow does not write."""
+    pixels, strip = np.asarray(image).tobytes(), rows * image.width * 3
+    strips = range(0, len(pixels), strip)
+    places = b"".join(struct.pack(">Q", 16 + place) for place in strips)
+    counts = b"".join(struct.pack(">Q", min(strip, len(pixels) - place)) for place in strips)
+    behind = 16 + len(pixels)
+    tags = [(256, 3, 1, struct.pack(">H", image.width)), (257, 3, 1, struct.pack(">H", image.height)),
+            (258, 3, 3, struct.pack(">3H", 8, 8, 8)), (259, 3, 1, b"\0\1"), (262, 3, 1, b"\0\2"),
+            (273, 16, len(strips), struct.pack(">Q", behind)), (277, 3, 1, b"\0\3"),
+            (278, 3, 1, struct.pack(">H", rows)),
+            (279, 16, len(strips), struct.pack(">Q", behind + len(places)))]  # fmt: skip
+    entries = b"".join(struct.pack(">HHQ", *tag) + value.ljust(8, b"\0") for *tag, value in tags)
+    directory = struct.pack(">Q", len(tags)) + entries + bytes(8)
+    start = struct.pack(">2sHHHQ", b"MM", 43, 8, 0, behind + len(places) + len(counts))
+    return start + pixels + places + counts + directory
+
+
+def test_a_bigtiff_in_big_endian_order():
+    assert (np.asarray(images.decode(_big_tiff(photo(64, 50)))) == np.asarray(photo(64, 50))).all()
+    for damaged in (b"MM\0+\0\x08\0\0" + bytes(99), _big_tiff(quarters())[:-60]):
+        assert refusal(damaged).code == "image_broken"
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -673,7 +696,6 @@ def _tiff(samples: int, bits: int, kind: int, compression: int = 1) -> bytes:
         (_tiff(1, 64, 6), ("complex floats",)),
         (_tiff(3, 64, 1), ("64-bit whole numbers",)),
         (_tiff(3, 8, 1, 34712), ("number 34712",)),
-        (b"MM\0+\0\x08\0\0" + bytes(99), ("big-endian BigTIFF",)),
     ],
 )
 def test_a_tiff_that_is_not_decoded_is_refused_by_what_it_is(data, words):

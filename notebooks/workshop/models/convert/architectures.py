@@ -19,7 +19,7 @@ from workshop.models.convert.errors import ConversionError
 OPSET = 13
 IR = 8
 _UNUSED = "num_batches_tracked"  # counts training steps
-_RESNETS = {
+_RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
     ((2, 2, 2, 2), False): "resnet18", ((3, 4, 6, 3), False): "resnet34", ((3, 4, 6, 3), True): "resnet50",
     ((3, 4, 23, 3), True): "resnet101", ((3, 8, 36, 3), True): "resnet152",
 }  # fmt: skip
@@ -72,7 +72,8 @@ class Drawing:
             return self.node("Relu", [x], name)
         if not any(entry.name == "limit" for entry in self.held):
             self.held += [
-                onnx.numpy_helper.from_array(np.float32(value), kind) for value, kind in ((0, "zero"), (limit, "limit"))
+                onnx.numpy_helper.from_array(np.array(value, np.float32), kind)
+                for value, kind in ((0, "zero"), (limit, "limit"))
             ]
         return self.node("Clip", [x, "zero", "limit"], name)
 

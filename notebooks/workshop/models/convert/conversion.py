@@ -1,6 +1,5 @@
 """One file of another framework's into a model's files, proved."""
 
-import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,8 +96,10 @@ def convert(
     wanted = _preprocessing(path, given, source)
     is_last = graph.is_channels_last(graph.image_input(source.model)[1])
     analysed = graph.analyse(graph.fix_shape(source.model, wanted.size or 0), analysed_picture(wanted, is_last))
-    is_listed = not isinstance(classes, str | Path | None)
-    named, named_by = (list(classes), "given") if is_listed else labels.find(classes, path, config)
+    if isinstance(classes, str | Path | None):
+        named, named_by = labels.find(classes, path, config)
+    else:
+        named, named_by = list(classes), "given"
     count = int(np.prod(analysed.shape(analysed.output)))
     if len(named) != count:
         raise ConversionError(
@@ -152,8 +153,3 @@ def _move(staging: Path, folder: Path) -> None:
     (folder / INT8_SYMBOL).unlink(missing_ok=True)  # of a network that was here before
     for file in (*FILES, ABOUT, MANIFEST):
         (staging / file).replace(folder / file)
-
-
-def fingerprint(text: str) -> str:
-    """A short name for a text, of hexadecimal digits."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

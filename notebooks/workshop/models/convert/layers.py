@@ -103,7 +103,7 @@ def _padded(symbol: mx.sym.Symbol, name: str, pads: list[int], mode: str, value:
 @operator("Pad")
 def padding(at: At) -> mx.sym.Symbol:
     """Zeros before convolutions become the convolutions' own padding; any other is MXNet's Pad."""
-    pads, mode, axes = at.integers("pads", 1), at.attribute("mode", "constant"), at.constant(3)
+    pads, mode, axes = at.integers("pads", 1) or [], at.attribute("mode", "constant"), at.constant(3)
     value = float(np.asarray(at.constant(2, at.attribute("value", 0.0))).reshape(-1)[0])
     rank = len(at.shape())
     listed = list(range(rank)) if axes is None else [int(axis) % rank for axis in axes]
@@ -312,7 +312,8 @@ _SCALAR = {
 
 @operator(*_ARITHMETIC)
 def arithmetic(at: At) -> mx.sym.Symbol:
-    result, shape = None, ()
+    result: Any = None
+    shape: tuple[int, ...] = ()
     for index in range(len(at)):
         operand: Any = at.graph.constants.get(at.node.inputs[index])
         its_shape = at.shape(index)

@@ -30,7 +30,7 @@ REMEDY = "Save the weights alone, `torch.save(model.state_dict(), path)`, or exp
 class _Storage(NamedTuple):
     kind: str
     key: str
-    count: int
+    length: int  # in numbers
 
 
 class _Tensor(NamedTuple):
@@ -143,7 +143,7 @@ def _read_legacy(file: IO[bytes]) -> Any:
 
     def read(storage: _Storage) -> bytes:
         start, count = places.get(storage.key, (0, -1))
-        if count != storage.count:
+        if count != storage.length:
             raise ConversionError(f"{Path(file.name).name} is damaged: a storage is missing. Fetch the file again.")
         file.seek(start)
         return file.read(count * _size(storage))
@@ -172,7 +172,7 @@ def _with_arrays(saved: Any, read) -> Any:
         storage, shape, strides = tensor.storage, tensor.shape, tensor.strides
         if storage.key not in held:
             data = read(storage)
-            if len(data) != storage.count * _size(storage):
+            if len(data) != storage.length * _size(storage):
                 raise ConversionError("the file ends within its weights. Fetch it again.")
             held[storage.key] = numbers(data, _TYPES[storage.kind])
         values = held[storage.key]

@@ -73,7 +73,7 @@ def given(
     return found
 
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)}
+_IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)}
 PRESETS = {
     "imagenet": given(**_IMAGENET, fit=CROP, fraction=224 / 256, origin="preset imagenet (torchvision's)"),
     "half": given(mean=0.5, deviation=0.5, origin="preset half (−1 to 1)"),
@@ -132,7 +132,7 @@ def _hugging_face(config: Mapping[str, Any], where: str) -> Preprocessing:
         None if mean is None else [value * steps for value in _thrice(mean, 1)],
         None if deviation is None else [value * steps for value in _thrice(deviation, 1)],
         pixels=255, fit=CROP if is_cropped else SQUASH,
-        fraction=min(1.0, crop / size) if is_cropped and size else config.get("crop_pct"), origin=where,
+        fraction=min(1.0, crop / size) if crop and is_cropped and size else config.get("crop_pct"), origin=where,
     )  # fmt: skip
 
 

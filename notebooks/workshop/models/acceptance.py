@@ -31,15 +31,8 @@ def answers(folder: Path, pictures: np.ndarray, symbol: str = SYMBOL) -> np.ndar
         asked, answered = Path(scratch, "pictures.npy"), Path(scratch, "answers.npy")
         np.save(asked, pictures)
         files = [folder / symbol, folder / PARAMS, folder / SYNSET]
-        command: list[str | Path] = [
-            sys.executable,
-            "-P",
-            served.__file__,
-            *files,
-            str(pictures.shape[-1]),
-            asked,
-            answered,
-        ]
+        command = [sys.executable, "-P", served.__file__]
+        command += [str(argument) for argument in (*files, pictures.shape[-1], asked, answered)]
         # One thread: on a busy machine several wait for each other.
         quiet = os.environ | {"MXNET_SUBGRAPH_VERBOSE": "0", "OMP_NUM_THREADS": "1"}
         try:

@@ -31,7 +31,8 @@ from mxnet.contrib import quantization as mxnet_quantization
 
 from predict import images  # the function's
 from workshop import models
-from workshop.progress import progress
+from workshop.models import about
+from workshop.training.loop import progress
 
 PICTURES = 200
 BINS = 2048
@@ -226,6 +227,8 @@ def add_int8(folder: Path, pictures: Path, count: int = PICTURES) -> Path:
     int8 = quantize(mx.sym.load(str(files.symbol)), *load_values(files.params), batch)
     target = files.folder / models.INT8_SYMBOL
     target.write_text(int8.tojson() + "\n")
+    if said := about.read(files.folder):
+        about.write(files.folder, said | {"precisions": ["float32", "int8"]})
     models.write_manifest(files.folder)
     return target
 

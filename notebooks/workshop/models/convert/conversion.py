@@ -1,6 +1,5 @@
 """One file of another framework's into a model's files, proved."""
 
-import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 
-from workshop.choices import FOREIGN
 from workshop.models import about, acceptance
 from workshop.models.convert import architectures, graph, labels, preprocessing, weights
 from workshop.models.convert.errors import ConversionError
 from workshop.models.convert.importer import Importer
 from workshop.models.convert.preprocessing import Preprocessing
 from workshop.models.convert.proof import LIMIT, Proof, analysed_picture, prove
-from workshop.models.files import ABOUT, FILES, INT8_SYMBOL, MANIFEST, SYNSET, save, sha256, write_manifest
+from workshop.models.files import ABOUT, FILES, FOREIGN, INT8_SYMBOL, MANIFEST, SYNSET, save, sha256, write_manifest
 
 SUFFIXES = FOREIGN
 PREPROCESSING_FILES = ("preprocessing.json", "config.json", "preprocessor_config.json")
@@ -97,7 +95,7 @@ def convert(
     source = _read(path, architecture or config.get("architecture"))
     wanted = _preprocessing(path, given, source)
     is_last = graph.is_channels_last(graph.image_input(source.model)[1])
-    analysed = graph.analyse(graph.fix_shape(source.model, wanted.side), analysed_picture(wanted, is_last))
+    analysed = graph.analyse(graph.fix_shape(source.model, wanted.size or 0), analysed_picture(wanted, is_last))
     if isinstance(classes, str | Path | None):
         named, named_by = labels.find(classes, path, config)
     else:
@@ -115,7 +113,7 @@ def convert(
         made.network.save(made.logits, staging)
         save(staging / SYNSET, "".join(f"{label}\n" for label in named).encode())
         proof = prove(made, staging)
-        acceptance.accept(staging, wanted.side)
+        acceptance.accept(staging, wanted.size or 0)
         described = _describe(path, name or folder.name, source, wanted, len(named), proof, config)
         described["licence"] = licence or described["licence"]
         described["source"] |= {"from": origin} if origin else {}
@@ -155,8 +153,3 @@ def _move(staging: Path, folder: Path) -> None:
     (folder / INT8_SYMBOL).unlink(missing_ok=True)  # of a network that was here before
     for file in (*FILES, ABOUT, MANIFEST):
         (staging / file).replace(folder / file)
-
-
-def fingerprint(text: str) -> str:
-    """A short name for a text, of hexadecimal digits."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

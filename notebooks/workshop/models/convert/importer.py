@@ -7,7 +7,7 @@ from workshop.models.convert import layers, shapes  # noqa: F401  they register 
 from workshop.models.convert.errors import ConversionError
 from workshop.models.convert.graph import Graph, Node, is_channels_last
 from workshop.models.convert.network import EPSILON, Network
-from workshop.models.convert.operators import GENERAL, OPERATORS, REMEDIES, At
+from workshop.models.convert.operators import ATTENTION, GENERAL, OPERATORS, REMEDIES, At
 from workshop.models.convert.preprocessing import Preprocessing
 
 _PASSING = ("Identity", "Dropout", "Flatten", "Reshape", "Squeeze")
@@ -37,6 +37,9 @@ class Importer:
     def _refuse_unknown(self) -> None:
         unknown: dict[str, Node] = {}
         for node in self.graph.nodes:
+            if node.op == "MatMul" and not any(name in self.graph.constants for name in node.inputs):
+                why, remedy = ATTENTION  # told before the smaller things that a transformer also has
+                raise ConversionError(f"{node}: {why}. {remedy}")
             if node.op not in OPERATORS:
                 unknown.setdefault(node.op, node)
         if unknown:

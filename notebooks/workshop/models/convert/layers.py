@@ -5,7 +5,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from workshop.models.convert.operators import At, operator
+from workshop.models.convert.operators import ATTENTION, At, operator
 
 _EXPORT_2D = "The converter is for classifiers of pictures: two dimensions in space."
 
@@ -198,10 +198,7 @@ def dense(at: At) -> mx.sym.Symbol:
 @operator("MatMul")
 def product(at: At) -> mx.sym.Symbol:
     if at.is_constant(0) or not at.is_constant(1):
-        raise at.refuse(
-            "it multiplies two things that both depend on the picture, as attention does",
-            "Transformers are not converted: take a convolutional network.",
-        )
+        raise at.refuse(*ATTENTION)
     weight = at.constant(1)
     if weight.ndim != 2:
         raise at.refuse(f"it multiplies by a constant of {weight.ndim} dimensions")
@@ -315,7 +312,8 @@ _SCALAR = {
 
 @operator(*_ARITHMETIC)
 def arithmetic(at: At) -> mx.sym.Symbol:
-    result, shape = None, ()
+    result: Any = None
+    shape: tuple[int, ...] = ()
     for index in range(len(at)):
         operand: Any = at.graph.constants.get(at.node.inputs[index])
         its_shape = at.shape(index)

@@ -15,7 +15,7 @@ EPSILON = 1e-5  # of the batch normalisations made here
 class Network:
     """Symbols with the values of their inputs: `arguments` are weights, `auxiliary` normalisations' statistics."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.arguments: dict[str, np.ndarray] = {}
         self.auxiliary: dict[str, np.ndarray] = {}
         self.data = mx.sym.Variable(INPUT)

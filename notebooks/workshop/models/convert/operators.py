@@ -24,6 +24,10 @@ REMEDIES = {
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Einsum", "Attention"), "The converter is for convolutional classifiers."),
     **dict.fromkeys(("ArgMax", "TopK"), "End the network in its class scores: cut off what picks the best class."),
 }
+ATTENTION = (
+    "it multiplies two things that both depend on the picture, as attention does",
+    "Transformers are not converted: take a convolutional network.",
+)
 GENERAL = "Export the network from its framework in float32 and evaluation mode, or write the layer of other operators."
 
 

@@ -30,7 +30,7 @@ REMEDY = "Save the weights alone, `torch.save(model.state_dict(), path)`, or exp
 class _Storage(NamedTuple):
     kind: str
     key: str
-    length: int
+    length: int  # in numbers
 
 
 class _Tensor(NamedTuple):

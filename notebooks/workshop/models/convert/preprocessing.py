@@ -36,13 +36,6 @@ class Preprocessing:
         origins = [one for one in (self.origin, other.origin) if one]
         return replace(other, **(known | {"origin": "; ".join(dict.fromkeys(origins))}))
 
-    @property
-    def side(self) -> int:
-        """`size`, which `complete` makes sure of. Raises ConversionError where it is not known."""
-        if self.size is None:
-            raise ConversionError("the size of the network's pictures is not known. Give it: --size.")
-        return self.size
-
     def as_dict(self) -> dict[str, Any]:
         """The form of `input` in model.json."""
         fit = {"fit": self.fit} | ({"fraction": self.fraction} if self.fit == CROP else {})
@@ -80,14 +73,9 @@ def given(
     return found
 
 
+_IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "deviation": (0.229, 0.224, 0.225)}
 PRESETS = {
-    "imagenet": given(
-        mean=(0.485, 0.456, 0.406),
-        deviation=(0.229, 0.224, 0.225),
-        fit=CROP,
-        fraction=224 / 256,
-        origin="preset imagenet (torchvision's)",
-    ),
+    "imagenet": given(**_IMAGENET, fit=CROP, fraction=224 / 256, origin="preset imagenet (torchvision's)"),
     "half": given(mean=0.5, deviation=0.5, origin="preset half (−1 to 1)"),
     "unit": given(mean=0.0, deviation=1.0, origin="preset unit (0 to 1)"),
     "pixels": given(mean=0.0, deviation=1.0, pixels=255, origin="preset pixels (0 to 255)"),
@@ -133,17 +121,18 @@ def _hugging_face(config: Mapping[str, Any], where: str) -> Preprocessing:
             return value.get("height") or value.get("shortest_edge")
         return value
 
-    size, crop = side(config.get("size")), side(config.get("crop_size")) if config.get("do_center_crop") else None
+    size, crop = side(config.get("size")), side(config.get("crop_size"))
+    is_cropped = bool(config.get("do_center_crop")) and bool(crop)
     steps = 1 / config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
     is_normalised = config.get("do_normalize", True)
     mean, deviation = (config.get("image_mean"), config.get("image_std")) if is_normalised else (0.0, 1.0)
     # (pixel / steps − mean) / deviation
     return given(
-        crop or size,
+        crop if is_cropped else size,
         None if mean is None else [value * steps for value in _thrice(mean, 1)],
         None if deviation is None else [value * steps for value in _thrice(deviation, 1)],
-        pixels=255, fit=CROP if crop else SQUASH,
-        fraction=min(1.0, crop / size) if crop and size else config.get("crop_pct"), origin=where,
+        pixels=255, fit=CROP if is_cropped else SQUASH,
+        fraction=min(1.0, crop / size) if crop and is_cropped and size else config.get("crop_pct"), origin=where,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from workshop.models import acceptance
 from workshop.models.convert.errors import ConversionError
-from workshop.models.convert.graph import Graph, is_channels_last, session
+from workshop.models.convert.graph import is_channels_last, session
 from workshop.models.convert.importer import Importer, probabilities
 from workshop.models.convert.preprocessing import Preprocessing
 from workshop.models.files import SYMBOL
@@ -123,7 +123,7 @@ def prove(made: Importer, folder: Path) -> Proof:
     predictor refuses the model or dies on it.
     """
     wanted, graph = made.preprocessing, made.graph
-    samples = pictures(wanted.side)
+    samples = pictures(graph.picture.shape[2])
     layers, layer_difference = compare_layers(made, samples[0])
     source, channels_last = session(graph.model), is_channels_last(list(graph.picture.shape))
     found = [source.run([graph.output], {graph.input: normalised(one, wanted, channels_last)})[0] for one in samples]
@@ -142,7 +142,4 @@ def prove(made: Importer, folder: Path) -> Proof:
 
 def analysed_picture(wanted: Preprocessing, channels_last: bool) -> np.ndarray:
     """The sample that every layer is compared on, as the source network takes it."""
-    return normalised(pictures(wanted.side)[0], wanted, channels_last)
-
-
-__all__ = ["LIMIT", "Graph", "Proof", "analysed_picture", "normalised", "pictures", "prove"]
+    return normalised(pictures(wanted.size or 0)[0], wanted, channels_last)

@@ -88,9 +88,11 @@ def slice_(at: At) -> mx.sym.Symbol:
             continue
         if axis == 0 or step < 0:
             raise at.refuse(f"it takes every {step}th of axis {axis}")
-        begin, end, stride = ((None,) * axis + (value,) + (None,) * (rank - axis - 1) for value in (first, last, step))
+        begin: list[int | None] = [None] * rank
+        stop, stride = list(begin), list(begin)
+        begin[axis], stop[axis], stride[axis] = first, last, step
         name = at.network.name(f"{at.name}_{axis}")
-        symbol = mx.sym.slice(symbol, begin=begin, end=end, step=stride, name=name)
+        symbol = mx.sym.slice(symbol, begin=tuple(begin), end=tuple(stop), step=tuple(stride), name=name)
     return symbol
 
 

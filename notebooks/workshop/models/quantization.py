@@ -32,7 +32,7 @@ from mxnet.contrib import quantization as mxnet_quantization
 from predict import images  # the function's
 from workshop import models
 from workshop.models import about
-from workshop.training.loop import progress
+from workshop.progress import progress
 
 PICTURES = 200
 BINS = 2048

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import onnx
 
+from workshop.choices import FOREIGN
 from workshop.models import about, acceptance
 from workshop.models.convert import architectures, graph, labels, preprocessing, weights
 from workshop.models.convert.errors import ConversionError
 from workshop.models.convert.importer import Importer
 from workshop.models.convert.preprocessing import Preprocessing
 from workshop.models.convert.proof import LIMIT, Proof, analysed_picture, prove
-from workshop.models.files import ABOUT, FILES, FOREIGN, INT8_SYMBOL, MANIFEST, SYNSET, save, sha256, write_manifest
+from workshop.models.files import ABOUT, FILES, INT8_SYMBOL, MANIFEST, SYNSET, save, sha256, write_manifest
 
 SUFFIXES = FOREIGN
 PREPROCESSING_FILES = ("preprocessing.json", "config.json", "preprocessor_config.json")

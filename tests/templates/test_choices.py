@@ -37,6 +37,7 @@ EXAMPLES = {
     "RepositoryId": "owner/name",
     "BranchName": "feature/choices",
     "AlarmEmail": "nobody@example.com",
+    "AllowOrigin": "https://pages.example",
     "AllowedPrivateHosts": "127.0.0.9:8080,pictures.example",
 }
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageChops, ImageFile
 
+from .errors import PredictionError
+
 WHITE = (255, 255, 255)
 Cap = Callable[[int, int], None]  # of width and height; raises PredictionError 413
 
@@ -90,7 +92,7 @@ def continued(decode: Callable[[bytes], Image.Image], lengths: Iterable[int]) ->
                 continue
             try:
                 image = decode(end)
-            except MemoryError:
+            except (MemoryError, PredictionError, Image.DecompressionBombError):
                 raise
             except Exception:
                 continue

@@ -177,6 +177,14 @@ def test_a_drafted_jpeg_says_the_same():
         images.read(data[: len(data) // 3], enough=images.ENOUGH)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])
+def test_a_cut_file_of_too_many_pixels_is_413(kind):
+    data = encoded(photo(200, 150), kind)
+    with pytest.raises(PredictionError) as caught:
+        images.decode(data[: int(len(data) * 0.8)], max_pixels=1000)
+    assert caught.value.code == "image_too_large"
+
+
 # --- metadata that the network never sees ----------------------------------------------------------
 
 _BOMB = zlib.compress(bytes(50_000_000))

@@ -35,7 +35,7 @@ endif
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
-	@echo 'Choices: TARGET=local|aws MODEL=practice|imagenet|<path or prefix> PRECISION=float32|int8 REGION= PROJECT_ID= PORT=4566 PYTHON='
+	@echo 'Choices: TARGET=local|aws MODEL=practice|efficientnet-lite0|imagenet|<path or prefix> PRECISION=float32|int8 REGION= PROJECT_ID= PORT=4566 PYTHON='
 	@[ -z "$(PYTHON)" ] || { echo 'make deploy takes the parameters of both stacks, too; one that is not named stays as it is:'; \
 		PYTHONPATH=notebooks "$(PYTHON)" -m workshop.choices; }
 

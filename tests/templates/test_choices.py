@@ -39,6 +39,7 @@ EXAMPLES = {
     "AlarmEmail": "nobody@example.com",
     "AllowOrigin": "https://pages.example",
     "AllowedPrivateHosts": "127.0.0.9:8080,pictures.example",
+    "ContactUrl": "https://contact.example/lab",
 }
 
 

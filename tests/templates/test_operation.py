@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from predict import fetching, lambda_function, model_store
+from predict.decoder import Prepared
 from predict.errors import GATEWAY_STATUS, STATUS, error
 from predict.model_store import Model, ModelStore
 
@@ -44,7 +45,7 @@ def emitted():
     patch.setattr("aws_lambda_powertools.metrics.provider.cold_start.is_cold_start", True)
     model = Model(SimpleNamespace(predict=lambda batch: array.array("f", [1.0])), ["a"], "one", "float32", "0" * 64)
     patch.setattr(ModelStore, "from_environment", lambda: SimpleNamespace(load=lambda seconds: model))
-    patch.setattr(lambda_function._decoder, "prepare", lambda data, seconds: None)
+    patch.setattr(lambda_function._decoder, "prepare", lambda data, seconds: Prepared(b""))
     pictures = iter([b"picture"])
 
     def fetch(url, **options):

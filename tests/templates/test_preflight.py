@@ -149,4 +149,4 @@ def test_the_command_says_by_its_status_whether_to_begin(monkeypatch, capsys, em
     assert preflight.main(["--port", port, "ReservedConcurrency=99999"]) == 1
     assert "1 to do first" in capsys.readouterr().out
     assert preflight.main(["--port", port, "--project-id", "X"]) == 1
-    assert "project_id 'X' is not valid" in capsys.readouterr().err
+    assert "project_id='X' is not valid" in capsys.readouterr().err

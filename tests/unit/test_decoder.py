@@ -228,8 +228,8 @@ def test_the_decoder_prints_nothing_and_writes_no_file(decoder_of, tmp_path, cap
 def test_the_decoder_ends_with_its_parent(end):
     script = f"""
 import os, sys, time
-from predict.decoder import DecoderProcess
-decoder = DecoderProcess(lambda data: b"" if data else time.sleep(60))
+from predict.decoder import DecoderProcess, Prepared
+decoder = DecoderProcess(lambda data: Prepared(b"") if data else time.sleep(60))
 try:
     decoder.prepare(b"x")
 except Exception:

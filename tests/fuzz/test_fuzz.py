@@ -78,7 +78,8 @@ def test_every_structure_is_followed():
     for name, data in mutation.seeds().items():
         fields, segments = mutation.parts(data)
         assert len(fields) > 30 and len(segments) >= (1 if name.startswith("WEBP") else 2), name
-        assert max(end for _, end in segments) <= len(data) + 1, name
+        if not name.endswith("cut"):  # whose last segment ends behind the file
+            assert max(end for _, end in segments) <= len(data) + 1, name
 
 
 @pytest.mark.parametrize("count", [0, 2**15, 2**31, 2**63, 2**64 - 1])

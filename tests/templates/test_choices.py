@@ -50,6 +50,7 @@ def other(parameter: choices.Parameter) -> str:
     elif parameter.rules["Type"] == "Number":
         value = str(int(parameter.default) + 3)
     else:
+        assert parameter.name in EXAMPLES, f"give {parameter.name} a value in EXAMPLES"
         value = EXAMPLES[parameter.name]
     assert parameter.takes(value) and value != parameter.default, parameter.name
     return value

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import importlib.util
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -62,6 +63,10 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+        # A decoder that was forked meanwhile holds the pipe whose end tells Playwright's driver to stop.
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
 
 
 @pytest.fixture(scope="session")

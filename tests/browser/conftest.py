@@ -105,29 +105,49 @@ def page_url(practice_model, pictures, received, monkeypatch) -> Iterator[str]:
         yield address
 
 
+WINDOW = {"reduced_motion": "reduce", "viewport": {"width": 1200, "height": 900}}
+
+
+@pytest.fixture(scope="session")
+def window(chromium) -> "Iterator[Page]":
+    """One window for all tests of the page that ask for no setting of their own: a new one takes a CPU second."""
+    context = chromium.new_context(**WINDOW)
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def open_page(chromium, page_url):
+def open_page(chromium, page_url, window):
     """Open the page with given settings of the browser; afterwards nothing may have been logged or thrown."""
-    contexts, complaints = [], []
+    contexts, complaints, free = [], [], [window]
 
     def opened(address=page_url, **settings):
-        context = chromium.new_context(
-            **{"reduced_motion": "reduce", "viewport": {"width": 1200, "height": 900}} | settings
-        )
-        contexts.append(context)
-        page = context.new_page()
+        if free and address == page_url and not settings:
+            page = free.pop()  # of another port than before, so of another origin, with nothing stored
+        else:
+            contexts.append(chromium.new_context(**WINDOW | settings))
+            page = contexts[-1].new_page()
         page.set_default_timeout(30_000)
-        page.on("pageerror", lambda problem: complaints.append(str(problem)))
-        page.on("console", lambda line: complaints.append(line.text) if is_complaint(line.text) else None)
+        page.on("pageerror", on_error)
+        page.on("console", on_console)
         page.goto(address)
         return page
 
-    def is_complaint(text):  # the browser itself logs each answer that is an error and each picture it cannot load
-        return not text.startswith("Failed to load resource")
+    def on_error(problem):
+        complaints.append(str(problem))
+
+    def on_console(line):  # the browser itself logs each answer that is an error and each picture it cannot load
+        if not line.text.startswith("Failed to load resource"):
+            complaints.append(line.text)
 
     yield opened
     for context in contexts:
         context.close()
+    if not free:
+        window.unroute_all(behavior="ignoreErrors")
+        window.goto("about:blank")
+        window.remove_listener("pageerror", on_error)
+        window.remove_listener("console", on_console)
     assert not complaints
 
 

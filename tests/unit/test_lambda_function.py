@@ -488,7 +488,7 @@ def test_fetching_gets_no_more_than_is_left(fetched):
 def test_a_slow_decode_is_answered_before_the_limit(monkeypatch):
     from predict.decoder import DecoderProcess
 
-    slow = DecoderProcess(lambda data: time.sleep(60))
+    slow = DecoderProcess(lambda data, fitting: time.sleep(60))
     monkeypatch.setattr(lambda_function, "_decoder", slow)
     begun = time.monotonic()
     assert code(upload(JPEG), seconds=2.0) == "time_limit"

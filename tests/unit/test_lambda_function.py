@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import hashlib
 import io
 import json
 import os
@@ -483,6 +484,51 @@ def test_fetching_gets_no_more_than_is_left(fetched):
     assert 3 < fetched[0][1]["max_seconds"] <= 5 - lambda_function.RESERVE_SECONDS
     ask(event(**query(url=URL)), seconds=900.0)
     assert fetched[1][1]["max_seconds"] == fetching.MAX_SECONDS
+
+
+def described(store: Store, **members: Any) -> None:
+    """Put a model.json into the store."""
+    about = {
+        "schema": 1,
+        "classes": 4,
+        "licence": "MIT",
+        "not_for": "anything",
+        "input": {"size": 224, "fit": "squash"},
+    }
+    store.files = dict(store.files) | {"model.json": json.dumps(about | members).encode()}
+    line = f"{hashlib.sha256(store.files['model.json']).hexdigest()}  model.json\n".encode()
+    store.files[MANIFEST] = store.files[MANIFEST] + line
+
+
+CALIBRATED = {"method": "linear", "layer": "flatten0", "weights": [0.0] * 4, "bias": 0.25, "threshold": 0.5}
+
+
+@pytest.mark.parametrize(("threshold", "known"), [(0.25, True), (0.26, False)])
+def test_an_answer_says_whether_the_picture_is_known(store, threshold, known, output):
+    plain = ask(upload(JPEG))[1]
+    model_store._model = None
+    described(store, rejection=CALIBRATED | {"threshold": threshold})
+    body = ask(upload(JPEG))[1]
+    assert (body["known"], body["known_score"], body["model"]["known_from"]) == (known, 0.25, threshold)
+    assert body["predictions"] == plain["predictions"]
+    assert "known" not in plain and "known_from" not in plain["model"]
+    lines = [json.loads(line) for line in output.readouterr().out.splitlines()]
+    assert [line["Unknown"] for line in lines if "Unknown" in line] == [[float(not known)]]
+    assert [line["known"] for line in lines if "known" in line] == [known]
+
+
+def test_a_picture_is_fitted_as_the_model_says_at_a_cold_start_too(store):
+    """The first picture is decoded before the model is there; then the model may want it otherwise."""
+    tall = io.BytesIO()
+    picture = Image.new("RGB", (100, 400), (255, 255, 255))
+    picture.paste(Image.linear_gradient("L").resize((100, 100)).convert("RGB"), (0, 150))
+    picture.save(tall, "PNG")
+    squashed = ask(upload(tall.getvalue(), "image/png"))[1]
+    model_store._model = None
+    described(store, input={"size": 224, "fit": "centre-crop", "fraction": 1.0})
+    cold, warm = (ask(upload(tall.getvalue(), "image/png"))[1] for _ in range(2))
+    assert cold["model"]["input"] == {"size": 224, "fit": "centre-crop", "fraction": 1.0}
+    assert cold["predictions"] == warm["predictions"] != squashed["predictions"]
 
 
 def test_a_slow_decode_is_answered_before_the_limit(monkeypatch):

@@ -10,6 +10,8 @@ is tuned on the kinds that it is measured on: they are grouped, and the figures 
 
 import argparse
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from benchmarks.unknown_pictures import drawn, taken
 from predict import images
 from predict.predictor import Predictor
 from predict.rejection import Rejection
-from workshop.models import about, fetch, files
+from workshop.models import about, checks, files
 
 RESULTS = Path(__file__).with_name("unknown.json")
 LAYER, LOGITS = "flatten0", "fc1"
@@ -40,9 +42,11 @@ Score = Callable[[np.ndarray], np.ndarray]  # features (N, 512) to scores (N,), 
 
 def outputs(pictures: list[bytes]) -> np.ndarray:
     """The last layer's float32 (N, 512) for each picture, from the function's own predictor."""
-    model = fetch.fetched("practice")
-    showing = Rejection(LAYER, (), 0.0, 0.0).shown_by(model.symbol.read_bytes())
-    with Predictor(showing, model.params.read_bytes(), model.labels) as predictor:
+    showing = Rejection(LAYER, (), 0.0, 0.0).shown_by((files.PRACTICE / files.SYMBOL).read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        checks.widen(Path(shutil.copy(files.PRACTICE / files.PARAMS, folder)))
+        params = Path(folder, files.PARAMS).read_bytes()
+    with Predictor(showing, params, files.read_labels(files.PRACTICE / files.SYNSET)) as predictor:
         return np.array([predictor.run(images.network_input(data))[1] for data in pictures], np.float32)
 
 

@@ -62,7 +62,7 @@ def test_a_calibration_of_another_network_is_refused(tiny_model):
 
 @pytest.fixture(scope="module")
 def practice(tmp_path_factory) -> models.ModelFiles:
-    return models.fetched("practice", tmp_path_factory.mktemp("store"))
+    return models.fetch("practice", tmp_path_factory.mktemp("store"))
 
 
 def test_the_practice_models_int8_knows_what_its_float32_knows(practice):

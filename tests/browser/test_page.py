@@ -21,7 +21,13 @@ ANSWER = {
         {"class": "n03888257 parachute, chute", "probability": 0.0284},
         {"class": "n03028079 church, church building", "probability": 0.0004},
     ],
-    "model": {"name": "practice", "classes": 10, "licence": "research", "not_for": "people", "sha256": "0123456789abcdef" * 4},
+    "model": {
+        "name": "practice",
+        "classes": 10,
+        "licence": "research",
+        "not_for": "people",
+        "sha256": "0123456789abcdef" * 4,
+    },
     "timings_ms": {"fetch": 0, "decode": 2.1, "predict": 31.5},
 }
 

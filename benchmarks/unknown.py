@@ -28,7 +28,7 @@ LAYER, LOGITS = "flatten0", "fc1"
 KEPT = 0.95
 SHRINKAGE = 0.03  # of the linear method, in units of the features' variance
 RIDGE = 0.01  # of the covariance of the distance, as a part of its mean variance
-DRAWN, TAKEN = 60, 300  # pictures of a kind; about as many of one that was taken
+DRAWN, TAKEN = 30, 60  # pictures of a kind; about as many of one that was taken
 GROUPS = {  # kinds that are alike are left out together
     "drawn by this script": ("drawn",),
     "photographs of things and animals": ("category-photos", "educational"),

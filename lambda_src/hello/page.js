@@ -283,11 +283,15 @@
     $("bars").replaceChildren(...answer.predictions.map(bar));
     const notes = [];
     if (request.note) notes.push(request.note);
-    if (answer.model?.name === "practice") {
-      notes.push("The practice model knows ten classes only and always answers with one of them, whatever the picture shows.");
+    const classes = answer.model?.classes;
+    if (answer.known === false) {
+      notes.push("This picture may show none of its classes.");
+    } else if (classes < 100) {
+      notes.push(`The model knows ${classes} classes only and always answers with one of them, whatever the picture shows.`);
     }
     $("note").textContent = notes.join(" ");
     show("note", notes.length);
+    $("note").classList.toggle("unknown", answer.known === false);
 
     const timings = answer.timings_ms ?? {};
     const cold = answer.cold_start ?? null; // not every version of the function says
@@ -322,9 +326,13 @@
     $("curl-hint").textContent = hint;
     $("copy").textContent = "Copy the command";
     $("json").textContent = JSON.stringify(answer, null, 2);
-    $("model").textContent = `${answer.model?.name} (SHA-256 ${answer.model?.sha256?.slice(0, 12)}…)`;
+    const { name, sha256, architecture, licence, not_for: notFor } = answer.model ?? {};
+    const about = [architecture, classes && `${classes.toLocaleString("en")} classes`, licence && `licence: ${licence}`];
+    $("model").textContent = [`${name} (SHA-256 ${sha256?.slice(0, 12)}…)`, ...about.filter(Boolean)].join(", ");
+    $("not-for").textContent = notFor ? `Not for ${notFor}.` : "";
+    show("not-for", notFor);
     const best = answer.predictions[0];
-    say(best ? `${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold ? ", a cold start" : ""}.` : "No class.");
+    say(best ? `${answer.known === false ? "Perhaps none of its classes. " : ""}${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold ? ", a cold start" : ""}.` : "No class.");
   }
 
   // "n02102040 English springer, English springer spaniel" to its first name and its wnid

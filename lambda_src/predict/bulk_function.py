@@ -150,11 +150,12 @@ def _line(image: Image, data: bytes | PredictionError, model: Model, top: int) -
     try:
         if isinstance(data, PredictionError):
             raise data
-        made = _decoder.prepare(data, DECODE_SECONDS)
+        made = _decoder.prepare(data, DECODE_SECONDS, model.description.fitting)
     except PredictionError as problem:
         return line | problem.body()
-    ranked = predictor.rank(model.predictor.predict(made.batch), model.labels, top)
-    return line | {"predictions": ranked} | made.said
+    outputs = model.predictor.run(made.batch)
+    ranked = predictor.rank(outputs[0], model.labels, top)
+    return line | {"predictions": ranked} | model.description.verdict(outputs) | made.said
 
 
 def _fetched(images: Sequence[Image]) -> Iterator[tuple[Image, bytes | PredictionError]]:

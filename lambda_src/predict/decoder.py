@@ -25,14 +25,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import STATUS, PredictionError, error
+from .fitting import DEFAULT, Fitting
 
 _MEGABYTE = 1 << 20
 _PARENT_MEGABYTES = 450  # the function without the child, model included: 263 MB measured, the rest is margin
 _LEAST_MEGABYTES = 64
 _USUAL_MEGABYTES = 1300  # 50 million pixels of WebP with transparency need about 1,000
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-_SHARED_BYTES = _MEGABYTE  # the network's input takes 150,528
-_SOON, _IMAGE = b"s", b"i"  # what the parent says: an image comes soon; an image comes next
+_SHARED_BYTES = _MEGABYTE  # the usual input takes 150,528, the largest 786,432 (fitting.MOST)
+# What the parent says: an image comes soon; an image comes next, to be fitted as the rest of the message has it.
+_SOON, _IMAGE = b"s", b"i"
 _AWAKE_SECONDS = 0.002
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
@@ -42,7 +44,7 @@ Buffer = bytes | memoryview
 class Prepared(NamedTuple):
     """The network's input, and what is to be said of the picture that it was made of (`images.read`)."""
 
-    batch: Buffer  # uint8 (1, 3, 224, 224), RGB
+    batch: Buffer  # uint8 (1, 3, size, size), RGB
     partial: bool = False
     notes: tuple[str, ...] = ()
 
@@ -60,22 +62,22 @@ def memory_limit(environ: Mapping[str, str]) -> int:
     return max(_LEAST_MEGABYTES, int(megabytes) - _PARENT_MEGABYTES) * _MEGABYTE
 
 
-def network_input(data: bytes) -> Prepared:
+def network_input(data: bytes, fitting: Fitting = DEFAULT) -> Prepared:
     """What the child does with an image: what `images.network_input` and `images.read` do. Raises PredictionError."""
     from . import images  # there already: `_serve` imports it, and the parent never needs it
 
-    decoded = images.read(data, enough=images.ENOUGH)
-    return Prepared(images.prepare(decoded.image).cast("B"), decoded.partial, decoded.notes)
+    decoded = images.read(data, enough=fitting.enough)
+    return Prepared(images.prepare(decoded.image, fitting).cast("B"), decoded.partial, decoded.notes)
 
 
 class DecoderProcess:
     """A child process that turns image files into the network's input; started when first used, replaced when it dies.
 
-    `work` is what the child does with an image's bytes, its batch a megabyte at most; `limit` the bytes that it may
-    allocate for it.
+    `work` is what the child does with an image's bytes and the fitting, its batch a megabyte at most; `limit` the bytes
+    that it may allocate for it.
     """
 
-    def __init__(self, work: Callable[[bytes], Prepared] = network_input, limit: int | None = None):
+    def __init__(self, work: Callable[[bytes, Fitting], Prepared] = network_input, limit: int | None = None):
         self._work = work
         self._limit = limit
         self._lock = threading.Lock()
@@ -87,8 +89,8 @@ class DecoderProcess:
         """The child's process id, None where there is none."""
         return self._child[0].pid if self._child else None
 
-    def prepare(self, data: bytes, max_seconds: float = 20.0) -> Prepared:
-        """`images.network_input(data)`, made by the child, and whether all of the picture came.
+    def prepare(self, data: bytes, max_seconds: float = 20.0, fitting: Fitting = DEFAULT) -> Prepared:
+        """`images.network_input(data, fitting)`, made by the child, and whether all of the picture came.
 
         Raises PredictionError: those of `images.decode`; 422 `image_broken` when the decoder crashed; 504 `time_limit`
         after `max_seconds`.
@@ -96,12 +98,12 @@ class DecoderProcess:
         end = time.monotonic() + max_seconds
         with self._lock:
             try:
-                reply = self._ask(data, end)
+                reply = self._ask(data, fitting, end)
             except (EOFError, OSError):
                 # Once more: the child may have died of something else since the last image.
                 self._stop()
                 try:
-                    reply = self._ask(data, end)
+                    reply = self._ask(data, fitting, end)
                 except (EOFError, OSError):
                     if not self._child:  # none could be started, which the image has no part in
                         raise
@@ -113,13 +115,13 @@ class DecoderProcess:
         side = math.isqrt(len(reply.batch) // 3)
         return reply._replace(batch=memoryview(reply.batch).cast("B", (1, 3, side, side)))
 
-    def _ask(self, data: bytes, end: float) -> Prepared | dict[str, str] | None:
+    def _ask(self, data: bytes, fitting: Fitting, end: float) -> Prepared | dict[str, str] | None:
         """What the child made of the image, or the members of its refusal; None when it said nothing in time.
 
         Raises EOFError or OSError when the child died.
         """
         connection, shared = self._running()
-        connection.send_bytes(_IMAGE)
+        connection.send_bytes(_IMAGE + json.dumps(fitting).encode())
         connection.send_bytes(data)
         if not connection.poll(max(0.0, end - time.monotonic())):
             self._stop()
@@ -187,7 +189,11 @@ SHARED = DecoderProcess()
 
 
 def _serve(
-    connection: Connection, parents_end: Connection, shared: mmap.mmap, work: Callable[[bytes], Prepared], limit: int
+    connection: Connection,
+    parents_end: Connection,
+    shared: mmap.mmap,
+    work: Callable[[bytes, Fitting], Prepared],
+    limit: int,
 ) -> None:
     """What the child does until its parent is gone."""
     parents_end.close()
@@ -205,8 +211,10 @@ def _serve(
     _limit_memory(limit)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            if connection.recv_bytes() == _IMAGE:
-                connection.send_bytes(json.dumps(_reply(connection.recv_bytes(), shared, work)).encode())
+            said = connection.recv_bytes()
+            if said.startswith(_IMAGE):
+                fitting = Fitting(*json.loads(said.removeprefix(_IMAGE)))
+                connection.send_bytes(json.dumps(_reply(connection.recv_bytes(), fitting, shared, work)).encode())
             else:  # to fall asleep and wake up again would take longer than what is waited for
                 until = time.monotonic() + _AWAKE_SECONDS
                 while time.monotonic() < until and not connection.poll(0):
@@ -220,10 +228,12 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # a decoder has nothing to write
 
 
-def _reply(data: bytes, shared: mmap.mmap, work: Callable[[bytes], Prepared]) -> dict[str, Any]:
+def _reply(
+    data: bytes, fitting: Fitting, shared: mmap.mmap, work: Callable[[bytes, Fitting], Prepared]
+) -> dict[str, Any]:
     """How many bytes of a batch `shared` now begins with and what is said of it, or why there are none."""
     try:
-        made = work(data)
+        made = work(data, fitting)
         shared[: len(made.batch)] = made.batch
         return {"bytes": len(made.batch), "partial": made.partial, "notes": made.notes}
     except MemoryError:

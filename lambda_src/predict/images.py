@@ -5,20 +5,22 @@ before any pixel is decoded. The judge of how a picture looks is what browsers s
 """
 
 import importlib
+import math
 import warnings
 from typing import NamedTuple, cast
 
 from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, ImageMath
 
-from . import jpeg, signatures
+from . import fitting, jpeg, signatures
 from .errors import PredictionError, error
+from .fitting import Fitting
 from .picture import WHITE, Picture, Unsupported, grey_of_16_bits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 8192 * 6144  # 50.3 million: the largest sensors that phones save at full size (8160 x 6120)
-INPUT_SIZE = 224
-ENOUGH = 2 * INPUT_SIZE  # pixels of a side that the network's input is made of without loss
+INPUT_SIZE = fitting.DEFAULT.size
+ENOUGH = fitting.DEFAULT.enough  # pixels of a side that the usual input is made of without loss
 _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
           5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
           8: Image.Transpose.ROTATE_90}  # fmt: skip
@@ -26,7 +28,7 @@ _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: 
 # predictions differ least from those after cv2.resize's bilinear default, and from those of the undisturbed picture;
 # bilinear blurs. Pillow's own resize takes five times as long (benchmarks/README.md).
 _FILTER = ResizeAlg.convolution(FilterType.catmull_rom)
-_REDUCED_FROM = 16 * INPUT_SIZE  # pixels of a side from which averaging whole blocks first is quicker
+_REDUCED_FROM = 16  # pixels for each of the input's from which averaging whole blocks first is quicker
 _NO_MEMORY = "the image needs more memory to decode than there is"
 
 
@@ -169,27 +171,32 @@ def _without_nan(image: Image.Image) -> Image.Image:
     return ImageMath.lambda_eval(lambda names: names["max"](names["image"], low), image=image)
 
 
-def network_input(data: bytes) -> memoryview:
-    """An image file as the network's input, as the endpoint makes it: `decode`, at least `ENOUGH` pixels a side, and
-    `prepare`. Returns uint8 (1, 3, 224, 224); raises what `decode` does.
+def network_input(data: bytes, fitting: Fitting = fitting.DEFAULT) -> memoryview:
+    """An image file as the network's input, as the endpoint makes it: `decode`, at least `fitting.enough` pixels a
+    side, and `prepare`. Returns uint8 (1, 3, size, size); raises what `decode` does.
     """
-    return prepare(decode(data, enough=ENOUGH))
+    return prepare(decode(data, enough=fitting.enough), fitting)
 
 
-def prepare(picture: Image.Image) -> memoryview:
+def prepare(picture: Image.Image, fitting: Fitting = fitting.DEFAULT) -> memoryview:
     """Make the network's input of a picture.
 
-    `picture`: a Pillow image of mode RGB, any size from 1 x 1. Returns uint8 (1, 3, 224, 224), RGB, as a
-    memoryview (`numpy.asarray` takes it as it is): squashed to the square without regard to the picture's proportions,
-    as the original lab's cv2.resize(image, (224, 224)) did. Raises ValueError for another mode.
+    `picture`: a Pillow image of mode RGB, any size from 1 x 1. Returns uint8 (1, 3, size, size), RGB, as a memoryview
+    (`numpy.asarray` takes it as it is). By default the picture is squashed to the square without regard to its
+    proportions, as the original lab's cv2.resize(image, (224, 224)) did; with a fraction, its middle square is taken.
+    Raises ValueError for another mode.
     """
     if picture.mode != "RGB":
         raise ValueError(f"expected a picture of mode RGB, got {picture.mode}")
-    across, down = (max(1, 2 * side // _REDUCED_FROM) for side in picture.size)
-    box = CropBox(0, 0, picture.width / across, picture.height / down)
+    size = fitting.size
+    left, top, width, height = fitting.box(*picture.size)
+    across, down = (max(1, 2 * int(side) // (_REDUCED_FROM * size)) for side in (width, height))
     if (across, down) != (1, 1):
-        picture = picture.reduce((across, down))
-    square = Image.new("RGB", (INPUT_SIZE, INPUT_SIZE))
+        first, above = int(left), int(top)
+        picture = picture.reduce((across, down), (first, above, math.ceil(left + width), math.ceil(top + height)))
+        left, top = left - first, top - above
+    box = CropBox(left / across, top / down, width / across, height / down)
+    square = Image.new("RGB", (size, size))
     Resizer().resize_pil(picture, square, ResizeOptions(_FILTER, crop_box=box))
     planes = b"".join(square.tobytes("raw", channel) for channel in "RGB")
-    return memoryview(planes).cast("B", (1, 3, INPUT_SIZE, INPUT_SIZE))
+    return memoryview(planes).cast("B", (1, 3, size, size))

@@ -141,14 +141,22 @@ def _in_query(request: Request) -> payload.Asked:
 def _answer(record: Record, data: bytes, top: int) -> dict[str, Any]:
     record.fields["bytes"] = len(data)
     with record.stage("decode") as seconds:
-        made = _decoder.prepare(data, seconds)
+        fitting = model_store.expected_fitting(seconds)
+        made = _decoder.prepare(data, seconds, fitting)
     record.fields |= made.said
     model = _loaded_model(record)
+    if model.description.fitting != fitting:  # which could not be known before
+        with record.stage("decode") as seconds:
+            made = _decoder.prepare(data, seconds, model.description.fitting)
     with record.stage("predict"):
-        predictions = predictor.rank(model.predictor.predict(made.batch), model.labels, top)
+        outputs = model.predictor.run(made.batch)
+        predictions = predictor.rank(outputs[0], model.labels, top)
+        verdict = model.description.verdict(outputs)
+    record.fields |= verdict
     return {
         "predictions": predictions,
-        "model": {"name": model.name, "precision": model.precision, "sha256": model.sha256},
+        **verdict,
+        "model": model.told,
         "cold_start": record.cold_start,
         "timings_ms": {"fetch": 0.0, **record.stages},  # "load" where this request loaded the model
         **made.said,
@@ -226,6 +234,8 @@ def _report(record: Record, status: int, defect: Exception | None) -> None:
     metrics.add_metric("Latency", MetricUnit.Milliseconds, total)
     for stage, milliseconds in record.stages.items():
         metrics.add_metric(METRIC_NAMES[stage], MetricUnit.Milliseconds, milliseconds)
+    if "known" in record.fields:  # as 0 or 1, so that the mean is the share: it grows when other pictures come
+        metrics.add_metric("Unknown", MetricUnit.Count, int(not record.fields["known"]))
     # The endpoint's own failures: other people's hosts cause the other 5xx. As 0 or 1, so that the mean is a rate.
     metrics.add_metric("Faults", MetricUnit.Count, int(status in (500, 503)))
     if code != "ok":

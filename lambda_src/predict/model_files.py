@@ -8,6 +8,7 @@ PARAMS = f"{STEM}-0000.params"
 SYNSET = f"{STEM}-synset.txt"
 INT8_SYMBOL = f"{STEM}-int8-symbol.json"  # optional: the same network over the same parameters, in 8 bits
 SYMBOLS = {"float32": SYMBOL, "int8": INT8_SYMBOL}
+ABOUT = "model.json"  # optional: what the model says of itself (docs/model-json.md)
 MANIFEST = "SHA256SUMS"
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")

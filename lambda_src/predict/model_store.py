@@ -1,4 +1,4 @@
-"""The model store: three files and their SHA-256 manifest under one prefix of an S3 bucket."""
+"""The model store: a model's files and their SHA-256 manifest under one prefix of an S3 bucket."""
 
 import contextlib
 import hashlib
@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from .description import NOTHING_SAID, Description
 from .errors import PredictionError, error
-from .model_files import MANIFEST, parse_manifest, precision_of
-from .predictor import ModelError, Predictor, load_library
+from .fitting import DEFAULT, Fitting
+from .model_files import ABOUT, MANIFEST, parse_manifest, precision_of
+from .predictor import Predictor, load_library
 
 GetObject = Callable[[str], bytes | memoryview]
 
@@ -24,7 +27,7 @@ GetObject = Callable[[str], bytes | memoryview]
 @dataclass(frozen=True)
 class Model:
     """A loaded model: `name` is the last part of the store's prefix, `precision` what its network computes in, `sha256`
-    the digest of its params file.
+    the digest of its params file, `description` what its model.json says.
     """
 
     predictor: Predictor
@@ -32,6 +35,12 @@ class Model:
     name: str
     precision: str
     sha256: str
+    description: Description = NOTHING_SAID
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """An answer's `model`."""
+        return {"name": self.name, "precision": self.precision, "sha256": self.sha256, **self.description.told}
 
 
 @dataclass(frozen=True)
@@ -72,10 +81,16 @@ class ModelStore:
         """The object's key."""
         return f"{self.prefix}/{file}" if self.prefix else file
 
-    def load(self, max_seconds: float = 25.0, get_object: GetObject | None = None) -> Model:
+    def load(
+        self,
+        max_seconds: float = 25.0,
+        get_object: GetObject | None = None,
+        described: Callable[[Description], None] = lambda _: None,
+    ) -> Model:
         """Download the files at once, check each against the manifest, and bind the network.
 
-        `get_object(key)` returns an object's bytes; by default `get_from_s3`. libmxnet loads meanwhile.
+        `get_object(key)` returns an object's bytes; by default `get_from_s3`. libmxnet loads meanwhile. `described` is
+        called as soon as it is known what the model says of itself, long before the weights are there.
         Raises PredictionError: 503 with what is wrong, 504 `time_limit` after `max_seconds`.
         """
         get = get_object or get_from_s3(self.bucket, max_seconds)
@@ -84,35 +99,75 @@ class ModelStore:
             data = get(self.key(file))
             return data, hashlib.sha256(data).hexdigest()
 
-        files = [MANIFEST, self.symbol_file, self.params_file, self.synset_file]
-        with ThreadPoolExecutor(len(files)) as pool:
+        files = [self.symbol_file, self.params_file, self.synset_file]
+        with ThreadPoolExecutor(len(files) + 3) as pool:
+            manifest, about = pool.submit(fetch, MANIFEST), pool.submit(fetch, ABOUT)
             under_way = pool.map(fetch, files)
+            described_by = pool.submit(self._description, manifest, about, described)
             with contextlib.suppress(OSError):  # heard when the network is bound
                 load_library()
             fetched = dict(zip(files, under_way, strict=True))
-        manifest, _ = fetched.pop(MANIFEST)
-        check_sums(bytes(manifest), {file: digest for file, (_, digest) in fetched.items()})
+            description = described_by.result()
+        check_sums(bytes(manifest.result()[0]), {file: digest for file, (_, digest) in fetched.items()})
         params, sha256 = fetched[self.params_file]
-        labels = read_labels(bytes(fetched[self.synset_file][0]))
+        symbol, labels = bytes(fetched[self.symbol_file][0]), read_labels(bytes(fetched[self.synset_file][0]))
+        rejection = description.rejection
         try:
-            predictor = Predictor(bytes(fetched[self.symbol_file][0]), params, labels)
-        except (ModelError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
+            if rejection:
+                symbol = rejection.shown_by(symbol)
+            predictor = Predictor(symbol, params, labels, description.fitting.size)
+            if rejection:
+                rejection.check(predictor.shapes)
+        except (ValueError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
             raise error("model_not_usable", f"the model {self.name} cannot run: {problem}") from problem
-        return Model(predictor, labels, self.name, self.precision, sha256)
+        return Model(predictor, labels, self.name, self.precision, sha256, description)
+
+    def _description(self, manifest: Future, about: Future, described: Callable[[Description], None]) -> Description:
+        """What the model says of itself; the manifest says whether it does: S3 may refuse what is not there."""
+        listed = bytes(manifest.result()[0])
+        found = NOTHING_SAID
+        if ABOUT in parse_manifest(listed.decode("utf-8", "replace")):
+            data, digest = about.result()
+            check_sums(listed, {ABOUT: digest})
+            try:
+                found = Description.read(bytes(data))
+            except ValueError as problem:
+                raise error("model_not_usable", f"the {ABOUT} of {self.name} is not usable: {problem}") from problem
+        described(found)
+        return found
 
 
 # The execution environment's model, and the loading of it that began ahead of the first request.
 _model: Model | None = None
 _ahead: Future | None = None
+_described_ahead: Future | None = None  # what that model says of itself
 
 
 def load_ahead() -> Future:
     """Begin to load the environment's model in a thread of its own, for the first `loaded_model` to take."""
-    global _ahead
+    global _ahead, _described_ahead
     pool = ThreadPoolExecutor(1)
-    _ahead = pool.submit(lambda: ModelStore.from_environment().load())
+    description: Future = Future()
+
+    def load() -> Model:
+        try:
+            return ModelStore.from_environment().load(described=description.set_result)
+        finally:
+            description.cancel()  # for whoever waits, where it is not known by now
+
+    _described_ahead = description
+    _ahead = pool.submit(load)
     pool.shutdown(wait=False)
     return _ahead
+
+
+def expected_fitting(max_seconds: float) -> Fitting:
+    """How the model wants its pictures, as far as that is known before it is loaded; else the usual fitting."""
+    if _model is not None:
+        return _model.description.fitting
+    if _ahead and _described_ahead and wait([_described_ahead], max_seconds).done and not _described_ahead.cancelled():
+        return _described_ahead.result().fitting
+    return DEFAULT
 
 
 def present_model() -> Model | None:

@@ -14,19 +14,17 @@ import json
 import math
 import os
 import re
-import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from . import params_file
 from .limits import MEGABYTES_PER_VCPU
 
 INPUT_NAME = "data"
 _CPU = 1  # MXNet's device type
 _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
-_FLOAT32, _UINT8, _INT8 = 0, 3, 5  # MXNet's numbers of the types
-# Of the form of params files: `_layout`.
-_LIST_OF_ARRAYS, _ARRAY_VERSION, _DENSE, _MOST_DIMENSIONS = 0x112, 0xF993FAC9, 0, 8
+_FLOAT32, _UINT8, _INT8 = params_file.FLOAT32, 3, 5  # MXNet's numbers of the types
 _CODES = "__codes__"  # the attribute of an int8 network's input: workshop.quantization
 
 _uint, _handle = ctypes.c_uint32, ctypes.c_void_p
@@ -207,13 +205,11 @@ class Predictor:
         _call("MXExecutorOutputs", executor, ctypes.byref(many), ctypes.byref(outputs))
         for index in range(many.value):
             self._frees.callback(_call, "MXNDArrayFree", outputs[index])
-        self._output = outputs[0]
-        dimensions, shape = ctypes.c_int(), _int_p()
-        _call("MXNDArrayGetShapeEx", self._output, ctypes.byref(dimensions), ctypes.byref(shape))
-        output_shape = tuple(shape[: dimensions.value])
-        if output_shape != (1, len(self.labels)):
+        self._outputs = [outputs[index] for index in range(many.value)]
+        self.shapes = [_shape(output) for output in self._outputs]
+        if self.shapes[0] != (1, len(self.labels)):
             raise ModelError(
-                f"the network's output has shape {output_shape}, the labels are {len(self.labels)}: "
+                f"the network's output has shape {self.shapes[0]}, the labels are {len(self.labels)}: "
                 "expected (1, number of labels), so symbol, weights and synset are not of one model"
             )
         self._executor = executor
@@ -232,7 +228,7 @@ class Predictor:
     def _parameters(self, params: bytes | memoryview) -> dict[str, ctypes.c_void_p]:
         """The file's arrays by name, without the `arg:` and `aux:` that MXNet puts before each."""
         view = memoryview(params).cast("B")
-        layout = _layout(view)
+        layout = params_file.layout(view)
         if layout is None:
             with _address(params) as start:
                 return self._copied_parameters(start, view.nbytes)
@@ -285,6 +281,10 @@ class Predictor:
         (1, 3, size, size), C-contiguous, RGB. Returns float32 (classes,), what the network's output says: for
         a softmax, probabilities. Raises ValueError for another shape or dtype.
         """
+        return self.run(batch)[0]
+
+    def run(self, batch) -> list[array.array]:
+        """`predict`, with every output that the network has: float32, of `shapes`, as flat arrays."""
         view = memoryview(batch)
         if view.shape != self.input_shape or view.format != "B" or not view.c_contiguous:
             raise ValueError(f"expected C-contiguous uint8 {self.input_shape}, got {view.format!r} {view.shape}")
@@ -295,7 +295,7 @@ class Predictor:
                 planes[channel * plane : (channel + 1) * plane].translate(codes)
                 for channel, codes in enumerate(self._codes)
             )
-        output = array.array("f", bytes(4 * len(self.labels)))
+        outputs = [array.array("f", bytes(4 * math.prod(shape))) for shape in self.shapes]
         with self._lock:  # one executor has one input: two threads would mix theirs
             if not self._executor:
                 raise ValueError("this predictor is closed")
@@ -303,8 +303,9 @@ class Predictor:
             if not self._codes:
                 _call("MXNDArraySyncCopyFromNDArray", self._input, self._pixels, -1)  # to float32
             _call("MXExecutorForward", self._executor, 0)
-            _call("MXNDArraySyncCopyToCPU", self._output, output.buffer_info()[0], len(output))
-        return output
+            for handle, output in zip(self._outputs, outputs, strict=True):
+                _call("MXNDArraySyncCopyToCPU", handle, output.buffer_info()[0], len(output))
+        return outputs
 
     def close(self) -> None:
         """Free the network's memory; `predict` raises ValueError from then on. Closing twice is fine."""
@@ -317,50 +318,6 @@ class Predictor:
 
     def __exit__(self, *_exception) -> None:
         self.close()
-
-
-def _layout(file: memoryview) -> list[tuple[str, tuple[int, ...], int]] | None:
-    """Name, shape and place of each array in a params file of the usual form: dense, float32, all with names.
-
-    None for any other form, damage included. Copying 45 MB out of the file takes 25 ms of a cold start, which is what
-    knowing the form saves. https://github.com/apache/mxnet/blob/1.9.1/src/ndarray/ndarray.cc, NDArray::Save
-    """
-    at = 0
-
-    def read(form: str) -> tuple:
-        nonlocal at
-        values = struct.unpack_from(f"<{form}", file, at)
-        at += struct.calcsize(f"<{form}")
-        return values
-
-    try:
-        kind, _, count = read("QQQ")
-        if kind != _LIST_OF_ARRAYS:
-            return None
-        places = []
-        for _ in range(count):
-            version, storage, dimensions = read("IiI")
-            if (version, storage) != (_ARRAY_VERSION, _DENSE) or not 0 < dimensions <= _MOST_DIMENSIONS:
-                return None
-            shape = read(f"{dimensions}q")
-            _device, _number, dtype = read("iii")
-            if dtype != _FLOAT32 or not all(side > 0 for side in shape):
-                return None
-            places.append((shape, at))
-            at += 4 * math.prod(shape)
-        (named,) = read("Q")
-        if named != count:
-            return None
-        names = []
-        for _ in range(named):
-            (length,) = read("Q")
-            names.append(bytes(file[at : at + length]).decode().partition(":")[2])
-            at += length
-    except (struct.error, OverflowError, UnicodeDecodeError):
-        return None
-    if at != file.nbytes:
-        return None
-    return [(name, *place) for name, place in zip(names, places, strict=True)]
 
 
 def _codes(symbol_json: bytes) -> list[bytes] | None:
@@ -376,6 +333,12 @@ def _codes(symbol_json: bytes) -> list[bytes] | None:
     if len(codes) != 3 * 256:
         raise ModelError(f"the symbol's {_CODES} are not 256 bytes for each of 3 channels, in hexadecimal digits")
     return [codes[start : start + 256] for start in range(0, len(codes), 256)]
+
+
+def _shape(array: ctypes.c_void_p) -> tuple[int, ...]:
+    dimensions, shape = ctypes.c_int(), _int_p()
+    _call("MXNDArrayGetShapeEx", array, ctypes.byref(dimensions), ctypes.byref(shape))
+    return tuple(shape[: dimensions.value])
 
 
 def _listed(lister: str, symbol: ctypes.c_void_p) -> list[str]:

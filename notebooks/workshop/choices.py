@@ -280,18 +280,31 @@ def check_model(model: str, base: Path = ROOT) -> str:
 def check_together(values: Mapping[str, str]) -> None:
     """Raise ChoiceError for values that are valid one by one and not together."""
     model, precision = values.get("MODEL", MODELS[0]), values.get("PRECISION", "")
-    if precision == "int8" and "://" not in model:
-        from predict.model_files import INT8_SYMBOL
-
-        named = {"practice": ROOT / "models" / "practice", "imagenet": ROOT / "models" / "fetched" / "imagenet"}
-        folder = named.get(model, Path(model))
-        if not (folder / INT8_SYMBOL).exists():
-            raise ChoiceError(
-                f"precision 'int8': the model {model!r} has no {INT8_SYMBOL} in {folder}; choose float32, or make the "
-                "file (`python -m workshop.models.quantization`)"
-            )
+    if precision == "int8":
+        _check_int8(model)
     if values.get("WithPipeline") == "true" and values.get("TARGET", "local") == "local":
         raise ChoiceError("WithPipeline=true needs TARGET=aws: the emulator has no CodePipeline")
+
+
+def _check_int8(model: str) -> None:
+    """Raise ChoiceError for a model that has no int8, as far as that is known here: of a remote folder it is not."""
+    from predict.model_files import INT8_SYMBOL
+
+    place = model.partition("#")[0]
+    converted = place.endswith(FOREIGN)
+    if "://" in place and not converted:
+        return
+    if place == "practice":
+        folder = ROOT / "models" / "practice"
+    elif place in MODELS or converted:
+        folder = ROOT / "models" / "fetched" / (Path(place).stem if converted else place)
+    else:
+        folder = Path(place)
+    if not (folder / INT8_SYMBOL).exists():
+        raise ChoiceError(
+            f"precision 'int8': the model {model!r} has no {INT8_SYMBOL} in {folder}; choose float32, or make the "
+            "file (`python -m workshop.models.quantization`)"
+        )
 
 
 VARIABLES: dict[str, Callable[[str], str] | None] = {

@@ -21,7 +21,13 @@ ANSWER = {
         {"class": "n03888257 parachute, chute", "probability": 0.0284},
         {"class": "n03028079 church, church building", "probability": 0.0004},
     ],
-    "model": {"name": "practice", "sha256": "0123456789abcdef" * 4},
+    "model": {
+        "name": "practice",
+        "classes": 10,
+        "licence": "research",
+        "not_for": "people",
+        "sha256": "0123456789abcdef" * 4,
+    },
     "timings_ms": {"fetch": 0, "decode": 2.1, "predict": 31.5},
 }
 
@@ -191,8 +197,20 @@ def test_probabilities_are_bars_and_numbers(page):
     assert widths[0] / track == pytest.approx(0.9712, abs=0.01)
     assert widths == sorted(widths, reverse=True) and widths[-1] > 0
     assert page.locator("#status").text_content().startswith("golf ball, 97.1 %")  # what a screen reader hears
-    assert "ten classes" in page.locator("#note").inner_text()
+    assert "10 classes" in page.locator("#note").inner_text()
     assert json.loads(page.locator("#json").text_content()) == ANSWER
+
+
+@pytest.mark.parametrize(("said", "noted"), [({"known": False}, True), ({"known": True}, False), ({}, False)], ids=str)
+def test_a_picture_of_none_of_the_classes_is_said_to_be_one(page, said, noted):
+    answer_with(page, ANSWER | said)
+    page.locator("[data-name=golf_ball]").click()
+    best(page)
+    words = page.locator("#note").inner_text()
+    assert ("may show none of its classes" in words) is noted
+    assert ("10 classes" in words) is not noted
+    assert "10 classes, licence: research" in page.locator("#model").inner_text()
+    assert page.locator("#not-for").inner_text() == "Not for people."
 
 
 def test_answer_s_text_is_never_markup(page):

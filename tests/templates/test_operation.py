@@ -11,8 +11,10 @@ import pytest
 
 from predict import fetching, lambda_function, model_store
 from predict.decoder import Prepared
+from predict.description import Description
 from predict.errors import GATEWAY_STATUS, STATUS, error
 from predict.model_store import Model, ModelStore
+from predict.rejection import Rejection
 
 PROJECT = "watched"
 # What AWS counts by itself, and by which dimensions, of what is used here:
@@ -43,9 +45,11 @@ def emitted():
     patch = pytest.MonkeyPatch()
     patch.setattr(model_store, "_model", None)
     patch.setattr("aws_lambda_powertools.metrics.provider.cold_start.is_cold_start", True)
-    model = Model(SimpleNamespace(predict=lambda batch: array.array("f", [1.0])), ["a"], "one", "float32", "0" * 64)
+    network = SimpleNamespace(run=lambda batch: [array.array("f", [1.0]), array.array("f", [2.0])])
+    description = Description(rejection=Rejection("flatten0", (1.0,), 0.0, 1.0))
+    model = Model(network, ["a"], "one", "float32", "0" * 64, description)
     patch.setattr(ModelStore, "from_environment", lambda: SimpleNamespace(load=lambda seconds: model))
-    patch.setattr(lambda_function._decoder, "prepare", lambda data, seconds: Prepared(b""))
+    patch.setattr(lambda_function._decoder, "prepare", lambda data, seconds, fitting: Prepared(b""))
     pictures = iter([b"picture"])
 
     def fetch(url, **options):

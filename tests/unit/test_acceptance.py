@@ -102,6 +102,15 @@ def test_a_network_that_never_ends_is_given_up(tmp_path, monkeypatch):
 
 def test_pictures_of_another_size_are_refused(tmp_path):
     folder = write(tmp_path / "model", mx.sym.mean(mx.sym.Variable("data"), axis=1))
-    (folder / models.ABOUT).write_text(json.dumps({"schema": 1, "input": {"size": 300}}))
-    with pytest.raises(models.ModelError, match="takes pictures of 300 × 300 pixels, the function prepares 224 × 224"):
+    (folder / models.ABOUT).write_text(json.dumps({"schema": 1, "input": {"size": 600}}))
+    with pytest.raises(
+        models.ModelError, match="takes pictures of 600 × 600 pixels, the function prepares 32 to 512 a side"
+    ):
+        models.check_structure(folder)
+
+
+def test_a_fitting_that_the_function_does_not_know_is_refused(tmp_path):
+    folder = write(tmp_path / "model", mx.sym.mean(mx.sym.Variable("data"), axis=1))
+    (folder / models.ABOUT).write_text(json.dumps({"schema": 1, "input": {"size": 224, "fit": "letterbox"}}))
+    with pytest.raises(models.ModelError, match="fitted by 'letterbox'"):
         models.check_structure(folder)

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from predict import bulk_function, model_store
 from predict.decoder import Prepared
+from predict.description import NOTHING_SAID
 from predict.errors import error
 
 IMAGES, RESULTS = "images/job/", "results/job/"
@@ -62,7 +63,8 @@ class Decoder:
     def start(self):
         pass
 
-    def prepare(self, data, _seconds):
+    def prepare(self, data, _seconds, fitting):
+        assert fitting == NOTHING_SAID.fitting
         if data.startswith(b"broken"):
             raise error("image_broken", "it is damaged")
         return Prepared(data, partial=data.startswith(b"part"))
@@ -80,7 +82,8 @@ def store(monkeypatch):
         name="practice",
         precision="float32",
         labels=["cat", "dog"],
-        predictor=SimpleNamespace(predict=lambda _batch: [0.75, 0.25]),
+        predictor=SimpleNamespace(run=lambda _batch: [[0.75, 0.25]]),
+        description=NOTHING_SAID,
     )
     monkeypatch.setenv("BULK_BUCKET_NAME", "bulk")
     monkeypatch.setattr(bulk_function, "_s3", lambda: made)

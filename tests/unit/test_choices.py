@@ -152,6 +152,8 @@ def test_what_cannot_be_taken_is_refused_in_words_whichever_template_is_asked(ch
         ({"MODEL": "s3://bucket/a b"}, "last part is made of letters"),
         ({"PRECISION": "int4"}, "one of float32, int8"),
         ({"MODEL": "docs", "PRECISION": "int8"}, "no resnet-18-int8-symbol.json"),
+        ({"MODEL": "efficientnet-lite0", "PRECISION": "int8"}, "no resnet-18-int8-symbol.json.*choose float32"),
+        ({"MODEL": "https://host/mine.onnx#sha256=0", "PRECISION": "int8"}, "no resnet-18-int8-symbol.json"),
         ({"REGION": "mars"}, "us-east-1"),
         ({"PROJECT_ID": "Lab"}, "2 to 15 characters"),
         ({"PORT": "0"}, "1 to 65535"),

@@ -16,6 +16,7 @@ from PIL import Image
 from predict import images
 from predict.decoder import DecoderProcess, Prepared, memory_limit, network_input
 from predict.errors import PredictionError, error
+from predict.fitting import MOST, Fitting
 from workshop import ROOT
 
 PREDICT = ROOT / "lambda_src" / "predict"
@@ -140,11 +141,20 @@ def test_a_large_body_goes_through(decoder_of):
     assert abs(np.asarray(decoder_of().prepare(file.getvalue()).batch).mean() - 127.5) < 1
 
 
+@pytest.mark.parametrize("fitting", [Fitting(), Fitting(224, 0.875), Fitting(96), Fitting(MOST, 1.0)], ids=str)
+def test_the_child_fits_the_picture_as_it_is_told(decoder_of, fitting):
+    decoder, data = decoder_of(), jpeg()
+    for told in (fitting, Fitting(), fitting):  # each picture anew
+        batch = np.asarray(decoder.prepare(data, fitting=told).batch)
+        assert batch.shape == (1, 3, told.size, told.size)
+        assert (batch == np.asarray(images.network_input(data, told))).all()
+
+
 def test_a_decode_that_takes_too_long_is_given_up_and_its_process_ended(decoder_of):
-    def work(data: bytes) -> Prepared:
+    def work(data: bytes, fitting: Fitting) -> Prepared:
         if data == b"slow":
             time.sleep(60)
-        return network_input(data)
+        return network_input(data, fitting)
 
     decoder = decoder_of(work)
     decoder.prepare(jpeg())
@@ -161,11 +171,11 @@ def test_a_decode_that_takes_too_long_is_given_up_and_its_process_ended(decoder_
     [(signal.SIGSEGV, "image_broken"), (signal.SIGABRT, "image_broken"), (signal.SIGKILL, "image_too_large")],
 )
 def test_a_crash_is_the_images_fault_and_not_the_next_ones(decoder_of, signal_number, code):
-    def work(data: bytes) -> Prepared:
+    def work(data: bytes, fitting: Fitting) -> Prepared:
         if data == b"crash":
             faulthandler.disable()  # pytest's would print a stack
             os.kill(os.getpid(), signal_number)
-        return network_input(data)
+        return network_input(data, fitting)
 
     decoder = decoder_of(work)
     problem = refusal(decoder, b"crash")
@@ -211,7 +221,7 @@ def test_the_limit_follows_lambdas_memory(environ, megabytes):
 
 
 def test_the_decoder_prints_nothing_and_writes_no_file(decoder_of, tmp_path, capfd):
-    def work(data: bytes) -> Prepared:
+    def work(data: bytes, fitting: Fitting) -> Prepared:
         os.write(1, b"to standard output")
         os.write(2, b"to standard error")
         try:
@@ -229,7 +239,7 @@ def test_the_decoder_ends_with_its_parent(end):
     script = f"""
 import os, sys, time
 from predict.decoder import DecoderProcess, Prepared
-decoder = DecoderProcess(lambda data: Prepared(b"") if data else time.sleep(60))
+decoder = DecoderProcess(lambda data, fitting: Prepared(b"") if data else time.sleep(60))
 try:
     decoder.prepare(b"x")
 except Exception:

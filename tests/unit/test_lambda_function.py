@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import hashlib
 import io
 import json
 import os
@@ -395,7 +396,7 @@ def test_hosts_are_told_whom_to_ask(fetched, monkeypatch):
 def test_the_model_is_loaded_once(store):
     for _ in range(3):
         assert ask(upload(JPEG))[0] == 200
-    assert store.reads == 4
+    assert store.reads == 5
 
 
 def test_loading_is_timed_in_the_answer_of_the_request_that_loads():
@@ -485,10 +486,55 @@ def test_fetching_gets_no_more_than_is_left(fetched):
     assert fetched[1][1]["max_seconds"] == fetching.MAX_SECONDS
 
 
+def described(store: Store, **members: Any) -> None:
+    """Put a model.json into the store."""
+    about = {
+        "schema": 1,
+        "classes": 4,
+        "licence": "MIT",
+        "not_for": "anything",
+        "input": {"size": 224, "fit": "squash"},
+    }
+    store.files = dict(store.files) | {"model.json": json.dumps(about | members).encode()}
+    line = f"{hashlib.sha256(store.files['model.json']).hexdigest()}  model.json\n".encode()
+    store.files[MANIFEST] = store.files[MANIFEST] + line
+
+
+CALIBRATED = {"method": "linear", "layer": "flatten0", "weights": [0.0] * 4, "bias": 0.25, "threshold": 0.5}
+
+
+@pytest.mark.parametrize(("threshold", "known"), [(0.25, True), (0.26, False)])
+def test_an_answer_says_whether_the_picture_is_known(store, threshold, known, output):
+    plain = ask(upload(JPEG))[1]
+    model_store._model = None
+    described(store, rejection=CALIBRATED | {"threshold": threshold})
+    body = ask(upload(JPEG))[1]
+    assert (body["known"], body["known_score"], body["model"]["known_from"]) == (known, 0.25, threshold)
+    assert body["predictions"] == plain["predictions"]
+    assert "known" not in plain and "known_from" not in plain["model"]
+    lines = [json.loads(line) for line in output.readouterr().out.splitlines()]
+    assert [line["Unknown"] for line in lines if "Unknown" in line] == [[float(not known)]]
+    assert [line["known"] for line in lines if "known" in line] == [known]
+
+
+def test_a_picture_is_fitted_as_the_model_says_at_a_cold_start_too(store):
+    """The first picture is decoded before the model is there; then the model may want it otherwise."""
+    tall = io.BytesIO()
+    picture = Image.new("RGB", (100, 400), (255, 255, 255))
+    picture.paste(Image.linear_gradient("L").resize((100, 100)).convert("RGB"), (0, 150))
+    picture.save(tall, "PNG")
+    squashed = ask(upload(tall.getvalue(), "image/png"))[1]
+    model_store._model = None
+    described(store, input={"size": 224, "fit": "centre-crop", "fraction": 1.0})
+    cold, warm = (ask(upload(tall.getvalue(), "image/png"))[1] for _ in range(2))
+    assert cold["model"]["input"] == {"size": 224, "fit": "centre-crop", "fraction": 1.0}
+    assert cold["predictions"] == warm["predictions"] != squashed["predictions"]
+
+
 def test_a_slow_decode_is_answered_before_the_limit(monkeypatch):
     from predict.decoder import DecoderProcess
 
-    slow = DecoderProcess(lambda data: time.sleep(60))
+    slow = DecoderProcess(lambda data, fitting: time.sleep(60))
     monkeypatch.setattr(lambda_function, "_decoder", slow)
     begun = time.monotonic()
     assert code(upload(JPEG), seconds=2.0) == "time_limit"

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import http.server
+import json
 import os
 import ssl
 import subprocess
@@ -17,9 +18,11 @@ import trustme
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from obstore.exceptions import PermissionDeniedError
 
 from predict import model_store
 from predict.errors import PredictionError
+from predict.fitting import Fitting
 from predict.model_store import (
     MANIFEST,
     ModelStore,
@@ -70,13 +73,88 @@ def test_a_model_is_loaded_checked_and_named(tiny_model):
 
 
 def test_the_files_are_fetched_at_the_same_time(tiny_model):
-    together = threading.Barrier(4, timeout=10)  # breaks unless four are under way at once
+    together = threading.Barrier(5, timeout=10)  # breaks unless all five are under way at once
 
     def get(key: str) -> bytes:
         together.wait()
         return holding(tiny_model.files)(key)
 
     assert STORE.load(get_object=get).name == "practice"
+
+
+ABOUT = {"schema": 1, "classes": 4, "licence": "MIT", "input": {"size": 224, "fit": "centre-crop", "fraction": 0.875}}
+
+
+def describing(tiny_model, about: bytes | dict, listed: bool = True) -> dict[str, bytes]:
+    """The model's files with a model.json."""
+    data = about if isinstance(about, bytes) else json.dumps(about).encode()
+    line = f"{hashlib.sha256(data).hexdigest()}  model.json\n".encode() if listed else b""
+    return tiny_model.files | {"model.json": data, MANIFEST: tiny_model.files[MANIFEST] + line}
+
+
+def test_a_model_says_what_it_is(tiny_model):
+    model = STORE.load(get_object=holding(describing(tiny_model, ABOUT)))
+    assert model.description.fitting == Fitting(224, 0.875)
+    assert {name: model.told[name] for name in ("name", "classes", "licence", "input")} == {
+        "name": "practice", "classes": 4, "licence": "MIT", "input": ABOUT["input"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_model_that_is_not_to_say_what_it_is_is_as_before(tiny_model, there):
+    """The manifest decides: what it does not list may be there, and may be refused."""
+    files = describing(tiny_model, ABOUT, listed=False) if there else tiny_model.files
+
+    def get(key: str) -> bytes:
+        if key.endswith("model.json") and not there:
+            raise s3_error(PermissionDeniedError("<Code>AccessDenied</Code>"), STORE.bucket, key)
+        return holding(files)(key)
+
+    model = STORE.load(get_object=get)
+    assert model.description.fitting == Fitting()
+    assert model.told.keys() == {"name", "precision", "sha256"}
+
+
+def test_a_model_json_that_is_listed_and_gone_is_missed(tiny_model):
+    files = describing(tiny_model, ABOUT)
+    del files["model.json"]
+    assert refusal(STORE.load, get_object=holding(files)).code == "model_file_missing"
+
+
+def test_a_changed_model_json_is_refused_by_name(tiny_model):
+    files = describing(tiny_model, ABOUT)
+    problem = refusal(STORE.load, get_object=holding(files | {"model.json": files["model.json"] + b" "}))
+    assert (problem.code, "model.json" in problem.message) == ("model_file_mismatch", True)
+
+
+@pytest.mark.parametrize(
+    ("about", "word"),
+    [
+        (b"{", "JSON"),
+        (b"[]", "schema"),
+        ({"schema": 2, "input": ABOUT["input"]}, "schema"),
+        ({"schema": 1}, "input"),
+        ({"schema": 1, "input": {"size": 1024, "fit": "squash"}}, "1024"),
+        ({"schema": 1, "input": {"size": 224, "fit": "stretch"}}, "stretch"),
+        (ABOUT | {"rejection": {}}, "rejection"),
+    ],
+)
+def test_a_model_json_that_says_nonsense_is_refused_with_what_is_wrong(tiny_model, about, word):
+    problem = refusal(STORE.load, get_object=holding(describing(tiny_model, about)))
+    assert (problem.code, problem.status) == ("model_not_usable", 503)
+    assert "model.json" in problem.message and word in problem.message
+
+
+def test_the_description_is_there_before_the_weights(tiny_model):
+    """The first picture is fitted while the weights are still on their way."""
+    told = threading.Event()
+
+    def get(key: str) -> bytes:
+        if key.endswith(".params"):
+            assert told.wait(10), "the description waited for the weights"
+        return holding(describing(tiny_model, ABOUT))(key)
+
+    STORE.load(get_object=get, described=lambda description: told.set())
 
 
 def test_the_store_is_asked_by_bucket_and_time(tiny_model, monkeypatch):
@@ -234,7 +312,7 @@ def test_lambdas_import_starts_the_loading_and_the_decoder(s3, kind, pause, done
     environ |= {"AWS_LAMBDA_INITIALIZATION_TYPE": kind}
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environ, timeout=60)
     assert ran.stdout.split() == [str(done), "predict.lambda_function", "False"], ran.stderr
-    assert len(s3.paths) == 4 or not done
+    assert len(s3.paths) == 5 or not done
 
 
 # --- S3, spoken by a server of the test's own ------------------------------------------------------

@@ -13,7 +13,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from predict import predictor
+from predict import params_file, predictor
 from predict.predictor import ModelError, Predictor, find_libmxnet, rank, thread_count
 from workshop.training.resnet import resnet18
 
@@ -182,7 +182,7 @@ def test_float16_weights_are_refused(tiny_model, tmp_path):
 def test_the_layout_of_a_params_file_is_where_mxnet_finds_its_arrays(tiny_model, tmp_path):
     (tmp_path / "params").write_bytes(tiny_model.params)
     expected = {name[4:]: value.asnumpy() for name, value in mx.nd.load(str(tmp_path / "params")).items()}
-    layout = predictor._layout(memoryview(tiny_model.params))
+    layout = params_file.layout(memoryview(tiny_model.params))
     assert [name for name, _, _ in layout] == list(expected) and len(layout) > 5
     for name, shape, at in layout:
         found = np.frombuffer(tiny_model.params, np.float32, math.prod(shape), at).reshape(shape)
@@ -207,7 +207,7 @@ def test_params_of_a_form_that_does_not_do_are_refused_by_mxnets_words(tiny_mode
     wide = {name: value.astype("float64") for name, value in values.items()}
     mx.nd.save(file, list(values.values()) if form == "a list" else wide)
     params = Path(file).read_bytes()
-    assert predictor._layout(memoryview(params)) is None
+    assert params_file.layout(memoryview(params)) is None
     with pytest.raises(ModelError):
         Predictor(tiny_model.symbol, params, tiny_model.labels)
 
@@ -215,13 +215,13 @@ def test_params_of_a_form_that_does_not_do_are_refused_by_mxnets_words(tiny_mode
 def test_params_that_an_older_mxnet_saved_are_read_by_mxnet(tiny_model):
     """Before it knew sparse arrays: no storage type, and another number for the version."""
     arrays, names = [], []
-    for name, shape, at in predictor._layout(memoryview(tiny_model.params)):
+    for name, shape, at in params_file.layout(memoryview(tiny_model.params)):
         header = struct.pack(f"<II{len(shape)}qiii", 0xF993FAC8, len(shape), *shape, 1, 0, 0)
         arrays.append(header + tiny_model.params[at : at + 4 * math.prod(shape)])
         names.append(struct.pack("<Q", len(name) + 4) + f"arg:{name}".encode())
     count = struct.pack("<Q", len(arrays))
     older = bytearray(struct.pack("<QQ", 0x112, 0) + count + b"".join(arrays) + count + b"".join(names))
-    assert predictor._layout(memoryview(older)) is None
+    assert params_file.layout(memoryview(older)) is None
     (picture,) = pictures()
     with Predictor(tiny_model.symbol, older, tiny_model.labels) as loaded:
         older.clear()  # not in use: it was copied
@@ -230,7 +230,7 @@ def test_params_that_an_older_mxnet_saved_are_read_by_mxnet(tiny_model):
 
 def test_a_damaged_params_file_has_no_layout_or_one_within_it(tiny_model):
     rng = np.random.default_rng(0)
-    headers = [0, *(at - 40 for _, _, at in predictor._layout(memoryview(tiny_model.params)))]
+    headers = [0, *(at - 40 for _, _, at in params_file.layout(memoryview(tiny_model.params)))]
     for _ in range(3000):
         damaged = bytearray(tiny_model.params)
         for _ in range(rng.integers(1, 4)):
@@ -238,10 +238,10 @@ def test_a_damaged_params_file_has_no_layout_or_one_within_it(tiny_model):
             damaged[in_a_header if rng.random() < 0.8 else in_the_names] = rng.choice([0, 1, 127, 128, 255])
         if rng.random() < 0.2:
             del damaged[rng.integers(len(damaged)) :]
-        for _, shape, at in predictor._layout(memoryview(damaged)) or []:
+        for _, shape, at in params_file.layout(memoryview(damaged)) or []:
             assert at + 4 * math.prod(shape) <= len(damaged)
     for size in range(200):
-        assert predictor._layout(memoryview(tiny_model.params[:size])) is None
+        assert params_file.layout(memoryview(tiny_model.params[:size])) is None
 
 
 def test_a_closed_predictor_says_so(tiny):

@@ -118,3 +118,15 @@ def test_a_model_without_measured_results_gets_none(page):
     run = passed_run()
     run.prediction["model"]["name"] = "mine"
     assert "No results were measured for it here" in page(run).words
+
+
+def test_the_report_says_what_the_model_says_of_itself():
+    said = {"fit": "centre-crop", "size": 240, "fraction": 0.9}
+    facts = report.model_facts({"name": "mine", "classes": 1000, "licence": "MIT", "not_for": "people", "input": said})
+    assert facts == {
+        "Classes": "1,000",
+        "Looks at": "its middle square, at 240 × 240 pixels",
+        "Licence": "MIT",
+        "Not for": "people",
+    }
+    assert report.model_facts({"name": "mine", "sha256": "0"}) == {}

@@ -52,6 +52,20 @@ def card(model: str) -> dict | None:
     return json.loads((PRACTICE / "results.json").read_text(encoding="utf-8")) if model == "practice" else None
 
 
+def model_facts(model: dict[str, Any]) -> dict[str, str]:
+    """What a model says of itself in an answer's `model`, in the words of the report; {} where it says nothing."""
+    said = model.get("input", {})
+    fit = "its middle square" if said.get("fit") == "centre-crop" else "the whole picture, squashed"
+    facts = {
+        "Network": model.get("architecture"),
+        "Classes": f"{model['classes']:,}" if "classes" in model else None,
+        "Looks at": f"{fit}, at {said['size']} × {said['size']} pixels" if said else None,
+        "Licence": model.get("licence"),
+        "Not for": model.get("not_for"),
+    }
+    return {name: text for name, text in facts.items() if text}
+
+
 def write(run: Run, folder: Path) -> Path:
     """Write `report.html` into the run's folder, beside the notebooks' pages that it links."""
     environment = jinja2.Environment(
@@ -71,6 +85,7 @@ def write(run: Run, folder: Path) -> Path:
         failed=next((result for result in run.results if result.error), None),
         longest=max((result.seconds for result in run.results), default=0) or 1,
         card=card(model),
+        said=model_facts(run.prediction.get("model", {})),
         limit=UNZIPPED_BYTES,
         steps={**steps, "way there and back": max(0.0, 1000 * run.request_seconds - sum(steps.values()))},
         picture=base64.b64encode(sample_path(run.sample).read_bytes()).decode(),

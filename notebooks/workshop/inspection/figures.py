@@ -1,7 +1,7 @@
 """Plots of what 8 bits do to numbers."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -234,4 +234,27 @@ def reliability(bins: Sequence[Bin], title: str) -> None:
     for one in (axes, counts):
         one.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
+    headline(figure, title)
+
+
+def known_beside_unknown(scores: Mapping[str, float], known: Sequence[str], threshold: float, title: str) -> None:
+    """A bar for each picture's score, from the least up, and the bound between known and unknown.
+
+    `scores`: by the pictures' names, as `known.scored` has them. `known`: the names of pictures that show a class of
+    the model; the others show none. A bar on the wrong side of the bound is a mistake.
+    """
+    names = sorted(scores, key=scores.__getitem__)
+    figure, axes = plt.subplots(figsize=(10, 0.6 + 0.34 * len(names)))
+    bars = axes.barh(
+        [name.removeprefix("unknown_").replace("_", " ") for name in names],
+        [scores[name] - threshold for name in names],
+        left=threshold,
+        color=[BLUE if name in known else ORANGE for name in names],
+    )
+    axes.bar_label(bars, labels=[f"{scores[name]:.2f}" for name in names], padding=4)
+    axes.axvline(threshold, color=INK, linewidth=1.2)
+    axes.margins(x=0.15)
+    axes.set_xlabel(f"score; known from {threshold:.2f} on")
+    patches = [Patch(color=BLUE, label="shows one of the classes"), Patch(color=ORANGE, label="shows none of them")]
+    axes.legend(handles=patches, loc="lower right", frameon=False)
     headline(figure, title)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from predict.images import INPUT_SIZE
+from predict.description import NOTHING_SAID, Description
+from predict.fitting import LEAST, MOST
 from workshop.models import about, acceptance
 from workshop.models.files import (
+    ABOUT,
     INT8_SYMBOL,
     PARAMS,
     SYMBOL,
@@ -45,11 +47,12 @@ def check_structure(folder: Path) -> list[str]:
             f"{SYMBOL} has no input 'data', or {PARAMS} no names: expected an image classifier of MXNet."
         )
     size = about.input_size(folder)
-    if size != INPUT_SIZE:
+    if not LEAST <= size <= MOST:
         raise ModelError(
-            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {INPUT_SIZE} × {INPUT_SIZE}. "
+            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {LEAST} to {MOST} a side. "
             "Give a network for those."
         )
+    description(folder)
     arguments, outputs, auxiliary = symbol.infer_shape(data=(1, 3, size, size))
     wanted = dict(zip((f"arg:{name}" for name in symbol.list_arguments()), arguments, strict=True))
     wanted |= dict(zip((f"aux:{name}" for name in symbol.list_auxiliary_states()), auxiliary, strict=True))
@@ -69,6 +72,17 @@ def check_structure(folder: Path) -> list[str]:
         if (folder / name).is_file():
             acceptance.accept(folder, size, name)
     return labels
+
+
+def description(folder: Path) -> Description:
+    """What a model says of itself, as the function understands it. Raises ModelError where it does not."""
+    path = Path(folder) / ABOUT
+    if not path.is_file():
+        return NOTHING_SAID
+    try:
+        return Description.read(path.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{path} does not serve: {error}. Convert or fetch the model again.") from error
 
 
 def widen(params: Path) -> bool:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from predict import model_files
-from predict.model_files import INT8_SYMBOL, MANIFEST, PARAMS, SYMBOL, SYMBOLS, SYNSET
+from predict.model_files import ABOUT, INT8_SYMBOL, MANIFEST, PARAMS, SYMBOL, SYMBOLS, SYNSET
 from workshop import ROOT, ToldError
 
 FILES = (SYMBOL, PARAMS, SYNSET)
-ABOUT = "model.json"  # optional
 OPTIONAL = (INT8_SYMBOL, ABOUT)
 RECORD = "source.json"
 PRACTICE = ROOT / "models" / "practice"

@@ -1,7 +1,7 @@
 """Why a network answers as it does: its stages, what it sees in them, and which part of a picture decides."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,13 +11,18 @@ import numpy as np
 Predict = Callable[[np.ndarray], np.ndarray]
 
 HEAD = "head"
-STEM = "stem"
+FULL = 3.0  # log-odds that are drawn hottest in every heat map of an occlusion: the odds fall to a twentieth
+_MULTIPLIES = ("Convolution", "FullyConnected", "Deconvolution", "dot", "batch_dot")
+_RECTIFIES = ("relu", "clip", "LeakyReLU")
 
 
 @dataclass
 class Stage:
-    """A stretch of the network: its name, parameters, layers with weights, its output's shape (C, H, W), and `seen`,
-    the node that holds this output as the next stage takes it in: normalised, and nothing below zero.
+    """A stretch of the network whose outputs have one height and width, or, the head, none.
+
+    `parameters`: how many numbers it learned. `layers`: how many layers multiply by weights. `shape`: of its last
+    output, (C, H, W), or (classes,) for the head. `seen`: the output that shows best where the stage found something:
+    its last rectified one, and for the last stage before the head its very last one, which all that follows reads.
     """
 
     name: str
@@ -27,44 +32,98 @@ class Stage:
     seen: str = ""
 
 
-def stage_of(node: str, current: str = STEM) -> str:
-    """Which stage a node of MXNet's ResNet belongs to, by its name; `current` for a node whose name does not say.
+@dataclass(frozen=True)
+class Node:
+    """One operator or variable of a symbol. `area`: height times width of its output, 0 where that has none."""
 
-    `stage3_unit1_conv2` is in `stage3`; what comes after the last of the four stages (`bn1`, `relu1`, `pool1`, `fc1`)
-    is the head; what comes before the first (`bn_data`, `conv0`, `bn0`, `pooling0`) is the stem.
-    """
-    if node.startswith("stage"):
-        return node.split("_", 1)[0]
-    if node.startswith(("bn1", "relu1", "pool1", "flatten", "fc", "softmax")):
-        return HEAD
-    if node.startswith(("bn_data", "conv0", "bn0", "relu0", "pooling0", "data")):
-        return STEM
-    return current
+    name: str
+    op: str
+    kind: str
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+    area: int
 
 
-def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray]) -> list[Stage]:
-    """The network's stages in order, for an input of (1, 3, 224, 224).
-
-    `parameters`: everything learned, by plain name (`conv0_weight`), as `arguments | auxiliary` of `load_checkpoint`.
-    """
+def nodes(symbol: mx.sym.Symbol, size: int = 224) -> list[Node]:
+    """The symbol's nodes in its own order, inputs before what reads them, for an input of (1, 3, size, size)."""
+    graph = json.loads(symbol.tojson())["nodes"]
     internals = symbol.get_internals()
-    names = internals.list_outputs()
-    shapes = dict(zip(names, internals.infer_shape(data=(1, 3, 224, 224))[1], strict=True))
-    found: dict[str, Stage] = {}
-    current, waiting = STEM, None
-    for output in names:
-        before, current = current, stage_of(output, current)
-        stage = found.setdefault(current, Stage(current))
-        if current != before:
-            waiting = found[before]
-        if waiting and "relu" in output:
-            waiting.seen, waiting = output, None
-        if output in parameters:
-            stage.parameters += parameters[output].size
-            stage.layers += output.endswith("_weight")
-        elif output.endswith("_output"):
-            stage.shape = shapes[output][1:]
-    return list(found.values())
+    inferred = dict(zip(internals.list_outputs(), internals.infer_shape(data=(1, 3, size, size))[1], strict=True))
+    found = []
+    for node in graph:
+        attributes = node.get("attrs", {})
+        names = (node["name"], f"{node['name']}_output", f"{node['name']}_output0")
+        shape = next((tuple(inferred[name]) for name in names if name in inferred), ())
+        area = shape[-2] * shape[-1] if len(shape) > 3 and node["op"] != "null" else 0
+        kind = attributes.get("act_type", node["op"])
+        inputs = tuple(index for index, *_ in node["inputs"])
+        found.append(Node(node["name"], node["op"], kind, inputs, shape, area if area > 1 else 0))
+    return found
+
+
+def _areas(found: Sequence[Node]) -> list[int]:
+    """The area that each node works for: its own, or, where it has none, the largest of those that read it.
+
+    So a weight belongs to its layer, and a branch that squeezes all places into one to the layer that it returns to.
+    """
+    areas = [node.area for node in found]
+    for index in range(len(found) - 1, -1, -1):
+        for source in found[index].inputs:
+            if not found[source].area:
+                areas[source] = max(areas[source], areas[index])
+    return areas
+
+
+def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray], size: int = 224) -> list[Stage]:
+    """The network's stages in order, for an input of (1, 3, size, size); the last one is the head.
+
+    A stage begins where the outputs have at most half of the places that the stage before began with. One without
+    weights is part of the next. `parameters`: everything learned, by plain name, as `arguments | auxiliary` of
+    `load_checkpoint`.
+    """
+    found = nodes(symbol, size)
+    areas = _areas(found)
+    begins: list[int] = []
+    for area in sorted({areas[index] for index, node in enumerate(found) if node.op in _MULTIPLIES}, reverse=True):
+        if area and (not begins or 2 * area <= begins[-1]):
+            begins.append(area)
+    made = [Stage(f"stage {number}") for number in range(1, len(begins) + 1)] + [Stage(HEAD)]
+    rectified = [""] * len(made)
+    for index, (node, area) in enumerate(zip(found, areas, strict=True)):
+        # A larger area than that of any weights comes before them all.
+        place = next((at for at in range(len(begins) - 1, -1, -1) if 0 < area <= begins[at]), 0 if area else -1)
+        stage = made[place]
+        if node.op == "null":
+            stage.parameters += parameters[node.name].size if node.name in parameters else 0
+            continue
+        stage.layers += node.op in _MULTIPLIES
+        if node.area or stage.name == HEAD:
+            stage.shape, stage.seen = node.shape[1:], f"{node.name}_output"
+            if node.kind in _RECTIFIES:
+                rectified[place] = stage.seen
+    for stage, seen in zip(made[:-2], rectified, strict=False):
+        stage.seen = seen or stage.seen
+    return made
+
+
+def first_kernels(symbol: mx.sym.Symbol) -> str:
+    """The name of the weights that work on the pixels: those of the first convolution."""
+    found = nodes(symbol)
+    return next(found[node.inputs[1]].name for node in found if node.op == "Convolution")
+
+
+def largest_kernels(symbol: mx.sym.Symbol) -> str:
+    """The name of the weights of the convolution that has most of them."""
+    found = nodes(symbol)
+    kernels = [found[node.inputs[1]] for node in found if node.op == "Convolution"]
+    return max(kernels, key=lambda node: int(np.prod(node.shape))).name
+
+
+def last_features(symbol: mx.sym.Symbol) -> str:
+    """The output that the last layer with weights weighs into classes: the network's features of a picture."""
+    found = nodes(symbol)
+    last = [node for node in found if node.op in _MULTIPLIES][-1]
+    return f"{found[last.inputs[0]].name}_output"
 
 
 def as_picture(batch: np.ndarray) -> np.ndarray:

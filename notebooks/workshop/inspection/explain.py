@@ -34,12 +34,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator or variable of a symbol. `area`: height times width of its output, 0 where that has none."""
+    """One operator or variable of a symbol. `kind`: the operator, or of an Activation its function. `inputs`: indices
+    of nodes. `shape`: of its first output, `output`. `area`: that one's height times width, 0 for at most one place.
+    """
 
     name: str
     op: str
     kind: str
     inputs: tuple[int, ...]
+    output: str
     shape: tuple[int, ...]
     area: int
 
@@ -53,11 +56,12 @@ def nodes(symbol: mx.sym.Symbol, size: int = 224) -> list[Node]:
     for node in graph:
         attributes = node.get("attrs", {})
         names = (node["name"], f"{node['name']}_output", f"{node['name']}_output0")
-        shape = next((tuple(inferred[name]) for name in names if name in inferred), ())
+        output = next(name for name in names if name in inferred)
+        shape = tuple(inferred[output])
         area = shape[-2] * shape[-1] if len(shape) > 3 and node["op"] != "null" else 0
         kind = attributes.get("act_type", node["op"])
         inputs = tuple(index for index, *_ in node["inputs"])
-        found.append(Node(node["name"], node["op"], kind, inputs, shape, area if area > 1 else 0))
+        found.append(Node(node["name"], node["op"], kind, inputs, output, shape, area if area > 1 else 0))
     return found
 
 
@@ -98,7 +102,7 @@ def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray], size:
             continue
         stage.layers += node.op in _MULTIPLIES
         if node.area or stage.name == HEAD:
-            stage.shape, stage.seen = node.shape[1:], f"{node.name}_output"
+            stage.shape, stage.seen = node.shape[1:], node.output
             if node.kind in _RECTIFIES:
                 rectified[place] = stage.seen
     for stage, seen in zip(made[:-2], rectified, strict=False):
@@ -123,7 +127,12 @@ def last_features(symbol: mx.sym.Symbol) -> str:
     """The output that the last layer with weights weighs into classes: the network's features of a picture."""
     found = nodes(symbol)
     last = [node for node in found if node.op in _MULTIPLIES][-1]
-    return f"{found[last.inputs[0]].name}_output"
+    return found[last.inputs[0]].output
+
+
+def last_places(symbol: mx.sym.Symbol) -> str:
+    """The last output that knows of places, (N, C, h, w): all that follows reads it."""
+    return [node for node in nodes(symbol) if node.area][-1].output
 
 
 def as_picture(batch: np.ndarray) -> np.ndarray:
@@ -185,7 +194,7 @@ def occlusion(
     *,
     patch: int = 96,
     stride: int = 48,
-    batch_size: int = 16,
+    batch_size: int = 20,
     cloth: np.ndarray | None = None,
 ) -> Occlusion:
     """Cover one square of the picture after the other, and see what it costs the class.
@@ -196,12 +205,12 @@ def occlusion(
     """
     height, width = batch.shape[2:]
     boxes = list(_squares(height, width, patch, stride))
-    whole = float(predict(batch)[0, class_index])
-    parts = [
-        predict(np.concatenate([cover(batch, box, cloth) for box in boxes[start : start + batch_size]]))[:, class_index]
-        for start in range(0, len(boxes), batch_size)
-    ]
-    left = np.concatenate(parts)
+    batches = -(-(1 + len(boxes)) // batch_size)
+    # The whole picture fills the batches up to one size: MXNet would bind the network again for each other size.
+    fill = batches * -(-(1 + len(boxes)) // batches) - len(boxes)
+    pictures = np.concatenate([batch] * fill + [cover(batch, box, cloth) for box in boxes])
+    given = np.concatenate([predict(part)[:, class_index] for part in np.split(pictures, batches)])
+    whole, left = float(given[0]), given[fill:]
     lost = log_odds(whole) - log_odds(left)
     heat, times = np.zeros((2, height, width), np.float32)
     for (x, y, right, bottom), loss in zip(boxes, lost, strict=True):
@@ -236,26 +245,37 @@ def _from(symbol: mx.sym.Symbol, output: str) -> mx.sym.Symbol:
 def grad_cam(
     symbol: mx.sym.Symbol,
     parameters: Mapping[str, mx.nd.NDArray],
-    batch: np.ndarray,
-    class_index: int,
-    output: str = "relu1_output",
+    pictures: np.ndarray,
+    classes: Sequence[int],
+    output: str | None = None,
 ) -> np.ndarray:
-    """Where the feature maps of a layer speak for a class, float32 (h, w) of the layer's size, 0 where they do not.
+    """Where the feature maps of a layer speak for a class, float32 (N, h, w) of the layer's size, 0 where they do not.
 
     Each map counts with the mean of the gradient of the class's score (what the softmax takes in) with respect to it:
     Selvaraju et al., https://arxiv.org/abs/1610.02391, equations 1 and 2. `symbol`: a network that ends in a softmax.
-    `parameters`: as `stages` takes them. `batch`: one prepared picture, float32 (1, 3, H, W). `output`: the layer's; by
-    default ResNet's last one that knows of places.
+    `parameters`: as `stages` takes them. `pictures`: prepared ones, float32 (N, 3, H, W). `classes`: an index for each.
+    `output`: the layer's; by default the last one that knows of places.
     """
     scores = symbol.get_children()[0]
-    seen = _block(scores.get_internals()[output], "data", parameters)(mx.nd.array(batch))
+    output = output or last_places(symbol)
+    seen = _block(scores.get_internals()[output], "data", parameters)(mx.nd.array(pictures))
     head = _block(_from(scores, output), "seen", parameters)
     seen.attach_grad()
     with mx.autograd.record(train_mode=False):
-        score = head(seen)[0, class_index]
+        score = mx.nd.pick(head(seen), mx.nd.array(classes))
     score.backward()
     weights = seen.grad.mean(axis=(2, 3), keepdims=True)
-    return mx.nd.relu((weights * seen).sum(axis=1))[0].asnumpy()
+    return mx.nd.relu((weights * seen).sum(axis=1)).asnumpy()
+
+
+def around(heat: np.ndarray, size: int = 224) -> tuple[int, int, int, int]:
+    """The smallest box (left, top, right, bottom, in pixels of a picture of `size`) around all of a heat map (h, w)
+    that has at least half of its largest value.
+    """
+    rows, columns = np.nonzero(heat >= heat.max() / 2)
+    down, across = size / heat.shape[0], size / heat.shape[1]
+    box = columns.min() * across, rows.min() * down, (columns.max() + 1) * across, (rows.max() + 1) * down
+    return tuple(round(float(side)) for side in box)
 
 
 def hottest(heat: np.ndarray, count: int = 10, cells: int = 7) -> np.ndarray:
@@ -266,17 +286,17 @@ def hottest(heat: np.ndarray, count: int = 10, cells: int = 7) -> np.ndarray:
     return chosen.reshape(cells, cells)
 
 
-def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75, full: float | None = None) -> np.ndarray:
+def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75, full: float = FULL) -> np.ndarray:
     """Lay a heat map over a picture with OpenCV.
 
     `picture`: uint8 (H, W, 3) RGB. `heat`: float (h, w), any range; below 0 counts as 0; `full` and above is drawn
-    hottest, by default the largest value. Returns uint8 (H, W, 3) RGB: the picture in grey where nothing is hot, tinted
-    where it is.
+    hottest, by default the log-odds that every occlusion's map has as its hottest, so that colours can be compared.
+    Returns uint8 (H, W, 3) RGB: the picture in grey where nothing is hot, tinted where it is.
     """
     height, width = picture.shape[:2]
     heat = cv2.resize(np.maximum(heat, 0).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     heat = cv2.GaussianBlur(heat, (0, 0), width / 28)
-    heat = np.clip(heat / max(float(heat.max()) if full is None else full, 1e-9), 0, 1)
+    heat = np.clip(heat / max(full, 1e-9), 0, 1)
     # The dark end of the colours is left out: it would look like shadow.
     scale = (64 + 191 * heat).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(scale, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -110,17 +110,11 @@ def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray], size:
     return made
 
 
-def first_kernels(symbol: mx.sym.Symbol) -> str:
-    """The name of the weights that work on the pixels: those of the first convolution."""
+def kernels(symbol: mx.sym.Symbol) -> dict[str, tuple[int, ...]]:
+    """The weights of all convolutions in order: their names and shapes, (filters, channels, height, width)."""
     found = nodes(symbol)
-    return next(found[node.inputs[1]].name for node in found if node.op == "Convolution")
-
-
-def largest_kernels(symbol: mx.sym.Symbol) -> str:
-    """The name of the weights of the convolution that has most of them."""
-    found = nodes(symbol)
-    kernels = [found[node.inputs[1]] for node in found if node.op == "Convolution"]
-    return max(kernels, key=lambda node: int(np.prod(node.shape))).name
+    weights = [found[node.inputs[1]] for node in found if node.op == "Convolution"]
+    return {node.name: node.shape for node in weights}
 
 
 def last_features(symbol: mx.sym.Symbol) -> str:

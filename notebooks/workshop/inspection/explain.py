@@ -93,7 +93,7 @@ def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray], size:
             begins.append(area)
     made = [Stage(f"stage {number}") for number in range(1, len(begins) + 1)] + [Stage(HEAD)]
     rectified = [""] * len(made)
-    for index, (node, area) in enumerate(zip(found, areas, strict=True)):
+    for node, area in zip(found, areas, strict=True):
         # A larger area than that of any weights comes before them all.
         place = next((at for at in range(len(begins) - 1, -1, -1) if 0 < area <= begins[at]), 0 if area else -1)
         stage = made[place]
@@ -262,11 +262,11 @@ def grad_cam(
     return mx.nd.relu((weights * seen).sum(axis=1)).asnumpy()
 
 
-def around(heat: np.ndarray, size: int = 224) -> tuple[int, int, int, int]:
+def around(heat: np.ndarray, share: float = 0.25, size: int = 224) -> tuple[int, int, int, int]:
     """The smallest box (left, top, right, bottom, in pixels of a picture of `size`) around all of a heat map (h, w)
-    that has at least half of its largest value.
+    that has at least `share` of its largest value.
     """
-    rows, columns = np.nonzero(heat >= heat.max() / 2)
+    rows, columns = np.nonzero(heat >= share * heat.max())
     down, across = size / heat.shape[0], size / heat.shape[1]
     box = columns.min() * across, rows.min() * down, (columns.max() + 1) * across, (rows.max() + 1) * down
     return tuple(round(float(side)) for side in box)

@@ -166,6 +166,7 @@ def mobilenet_v2(classes: int = 1000, seed: int = 0) -> onnx.ModelProto:
                 y = f"{y}/add"
             x, width = y, out
     after, more = head(1280, classes, conv(x, 1280, 320, 1))
+    more["fc.weight"] *= np.float32(0.01)  # else the softmax is sure of one class, whatever the picture
     return model([*nodes, *after], weights | more, shape=("batch", 3, 224, 224))
 
 

@@ -465,5 +465,5 @@ def test_no_text_lies_on_another_or_leaves_the_figure(draw, network):
 def test_feature_rows_and_same_numbers_draw():
     maps = np.random.default_rng(0).uniform(0, 1, (3, 7, 7))
     figures.feature_rows(np.zeros((8, 8, 3), np.uint8), [("stem\n7 × 7", maps), ("stage1\n7 × 7", maps)], "Title")
-    figures.same_numbers(np.array([1e-6, 0.5]), np.array([1e-6, 0.5]), "Title", xlabel="one", ylabel="other")
+    figures.same_numbers(np.array([0, 0.5]), np.array([1e-6, 0.5]), "Title", xlabel="one", ylabel="other")
     plt.gcf().canvas.draw()

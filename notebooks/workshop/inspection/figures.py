@@ -180,8 +180,9 @@ def neighbours(
 
 
 def same_numbers(first: np.ndarray, second: np.ndarray, title: str, *, xlabel: str, ylabel: str) -> None:
-    """Two ways to the same probabilities, one point for each number, on logarithmic axes."""
+    """Two ways to the same probabilities, one point for each number, on logarithmic axes from 1e-12 up."""
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
+    first, second = np.maximum(first, 1e-12), np.maximum(second, 1e-12)  # a softmax that is sure gives zeros, too
     low = min(first.min(), second.min()) / 2
     axes.plot([low, 1], [low, 1], color=GREY, linewidth=1.2, zorder=0)
     axes.scatter(first, second, s=46, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.6)

@@ -57,7 +57,7 @@ def network(stages, title: str, size: int = 224) -> None:
         left = index * pitch - (width + depth * 0.62) / 2
         _cuboid(axes, left, width, height, depth, GREY if parameters is None else ORANGE if flat else BLUE)
         edges.append((left, left + width + depth * 0.62))
-        lines = [f"{shape[0]} classes" if flat else " × ".join(map(str, shape))]
+        lines = [f"{shape[0]:,} classes" if flat else " × ".join(map(str, shape))]
         if parameters is not None:
             lines += [f"{millions(parameters)} params", f"{layers} layer" + "s" * (layers != 1)]
         axes.text(index * pitch, floor, name, ha="center", va="top", weight="bold", fontsize=14)

@@ -292,9 +292,19 @@ def test_grad_cam_of_resnet_18_is_of_its_last_stages_size(network):
 def test_the_box_around_the_hot_part_of_a_map():
     heat = np.zeros((7, 7))
     heat[1, 2], heat[3, 4], heat[6, 6] = 1, 0.3, 0.2
-    assert explain.around(heat) == (64, 32, 160, 128)
-    assert explain.around(heat, share=0.5) == (64, 32, 96, 64)
+    assert explain.around(heat) == (32, 0, 128, 96)
+    heat[3, 4] = 0.5
+    assert explain.around(heat) == (32, 0, 192, 160)
     assert explain.around(np.zeros((7, 7))) == (0, 0, 224, 224)
+
+
+def test_the_background_is_the_coldest_place_all_over():
+    batch = np.arange(3 * 15 * 15, dtype=np.float32).reshape(1, 3, 15, 15)
+    heat = np.ones((7, 7))
+    heat[2, 3] = 0
+    made = explain.background(batch, heat)
+    assert made.shape == batch.shape
+    assert (made[:, :, :2, :2] == batch[:, :, 4:6, 6:8]).all() and (made[:, :, 14, :2] == batch[:, :, 4, 6:8]).all()
 
 
 def test_the_hottest_parts_of_a_map():

@@ -262,14 +262,24 @@ def grad_cam(
     return mx.nd.relu((weights * seen).sum(axis=1)).asnumpy()
 
 
-def around(heat: np.ndarray, share: float = 0.25, size: int = 224) -> tuple[int, int, int, int]:
-    """The smallest box (left, top, right, bottom, in pixels of a picture of `size`) around all of a heat map (h, w)
-    that has at least `share` of its largest value.
+def around(heat: np.ndarray, size: int = 224) -> tuple[int, int, int, int]:
+    """A box (left, top, right, bottom, in pixels of a picture of `size`) around all of a heat map (h, w) that has at
+    least half of its largest value, with one place of the map as a margin.
     """
-    rows, columns = np.nonzero(heat >= share * heat.max())
+    rows, columns = np.nonzero(heat >= heat.max() / 2)
     down, across = size / heat.shape[0], size / heat.shape[1]
-    box = columns.min() * across, rows.min() * down, (columns.max() + 1) * across, (rows.max() + 1) * down
-    return tuple(round(float(side)) for side in box)
+    left, top = (columns.min() - 1) * across, (rows.min() - 1) * down
+    right, bottom = (columns.max() + 2) * across, (rows.max() + 2) * down
+    return max(round(left), 0), max(round(top), 0), min(round(right), size), min(round(bottom), size)
+
+
+def background(batch: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The coldest place of a heat map (h, w), in a prepared picture, float32 (1, 3, H, W), repeated all over it."""
+    row, column = np.unravel_index(heat.argmin(), heat.shape)
+    high, wide = batch.shape[2] // heat.shape[0], batch.shape[3] // heat.shape[1]
+    tile = batch[:, :, row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+    repeats = -(-batch.shape[2] // high), -(-batch.shape[3] // wide)
+    return np.tile(tile, (1, 1, *repeats))[:, :, : batch.shape[2], : batch.shape[3]]
 
 
 def hottest(heat: np.ndarray, count: int = 10, cells: int = 7) -> np.ndarray:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import requests
 
+from predict.model_files import SYNSET
 from workshop.lab import Lab
 from workshop.samples import sample_path
 
@@ -33,6 +34,13 @@ def predict_url(lab: Lab) -> str:
 def hello_url(lab: Lab) -> str:
     """The URL of the API's front page. Raises LabError when the stack is not deployed."""
     return _api_url(lab, "HelloUrl", "")
+
+
+def labels(lab: Lab, model: str) -> list[str]:
+    """The classes of a model in the store, in the order of its outputs: one line of its synset each."""
+    store = lab.outputs(lab.app_stack)["ModelStoreBucket"]
+    synset = lab.client("s3").get_object(Bucket=store, Key=f"models/{model}/{SYNSET}")["Body"].read().decode()
+    return [line.strip() for line in synset.splitlines() if line.strip()]
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def architecture():
     box(axes, 7.5, 3.5, "Lambda: Predict", "libmxnet, Pillow,\nno server to keep", RED, 2.3, 1.15)
     box(axes, 10.7, 3.5, "S3 model store", "symbol, params,\nsynset, SHA-256", GREEN, 2.1, 1.15)
     box(axes, 7.5, 1.95, "The picture", "a public web address", SLATE, 2.3, 0.85)
-    box(axes, 1.2, 0.65, "buildspec.yml", "lint, build, prove", SLATE, 1.9, 0.95)
+    box(axes, 1.2, 0.65, "buildspec.yml", "lint, build, verify", SLATE, 1.9, 0.95)
     box(axes, 4.3, 0.65, "S3 artifacts", "zip, template", GREEN, 2.2, 0.95)
     box(axes, 7.5, 0.65, "CloudFormation", "template.yml → stack", BLUE, 2.3, 0.95)
     box(axes, 10.7, 0.65, "IAM roles", "who may do what", RED, 2.1, 0.95)

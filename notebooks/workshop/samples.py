@@ -1,5 +1,6 @@
 """The sample pictures of the lab; `python -m scripts.draw_samples` draws them again."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,17 @@ SAMPLES: dict[str, str | None] = {
     "unknown_page": None,
 }
 """Each sample's name, and the wnid of what it shows; None where that is none of the practice model's classes."""
+
+_BEYOND = {"unknown_oranges": "n07747607"}  # of ImageNet's 1,000 classes and none of the practice model's
+TRIED = ("practice", "efficientnet-lite0")
+"""The models that the samples were tried on: each sample of a class that the model has comes out as that class."""
+
+
+def truths(labels: Iterable[str]) -> dict[str, str | None]:
+    """Each sample's name, and the wnid of what it shows where a model with these labels has that class, else None."""
+    known = {label.split()[0] for label in labels}
+    shown = SAMPLES | _BEYOND
+    return {name: wnid if wnid in known else None for name, wnid in shown.items()}
 
 
 def sample_path(name: str) -> Path:

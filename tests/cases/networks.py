@@ -133,6 +133,43 @@ def gluon_resnet18(classes: int = 1000, seed: int = 0) -> onnx.ModelProto:
     return made
 
 
+def mobilenet_v2(classes: int = 1000, seed: int = 0) -> onnx.ModelProto:
+    """The structure of torchvision's MobileNetV2 as PyTorch exports it at opset 13, normalisations folded into the
+    convolutions, ReLU6 as Clip. The weights are random.
+    """
+    rng = np.random.default_rng(seed)
+    nodes: list[onnx.NodeProto] = []
+    weights: dict[str, np.ndarray] = {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
+
+    def conv(x: str, out: int, into: int, side: int, stride: int = 1, *, group: int = 1, clip: bool = True) -> str:
+        name = f"/features/conv{sum(node.op_type == 'Conv' for node in nodes)}"
+        shape = (out, into // group, side, side)
+        weights[f"{name}.weight"] = (rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
+        weights[f"{name}.bias"] = (rng.normal(size=out) * 0.1).astype(np.float32)
+        nodes.append(helper.make_node(
+            "Conv", [x, f"{name}.weight", f"{name}.bias"], [name], name=name, group=group,
+            kernel_shape=[side, side], pads=[side // 2] * 4, strides=[stride, stride],
+        ))  # fmt: skip
+        if clip:
+            nodes.append(helper.make_node("Clip", [name, "low", "high"], [f"{name}/clip"], name=f"{name}/clip"))
+        return f"{name}/clip" if clip else name
+
+    x, width = conv("data", 32, 3, 3, 2), 32
+    rows = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    for wider, out, count, first in rows:
+        for block in range(count):
+            stride, inner = first if block == 0 else 1, width * wider
+            y = conv(x, inner, width, 1) if wider > 1 else x
+            y = conv(conv(y, inner, inner, 3, stride, group=inner), out, inner, 1, clip=False)
+            if stride == 1 and width == out:
+                nodes.append(helper.make_node("Add", [x, y], [f"{y}/add"], name=f"{y}/add"))
+                y = f"{y}/add"
+            x, width = y, out
+    after, more = head(1280, classes, conv(x, 1280, 320, 1))
+    more["fc.weight"] *= np.float32(0.01)  # else the softmax is sure of one class, whatever the picture
+    return model([*nodes, *after], weights | more, shape=("batch", 3, 224, 224))
+
+
 def write(made: onnx.ModelProto, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(made, str(path))

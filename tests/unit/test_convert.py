@@ -70,6 +70,23 @@ def test_it_says_what_it_is(network, tmp_path):
     assert about.input_size(tmp_path / "out") == SIZE and about.input_size(models.PRACTICE) == 224
 
 
+@pytest.mark.parametrize(
+    ("source", "said", "top1"),
+    [
+        ("practice", None, 0.8825),
+        ("elsewhere", None, None),
+        ("elsewhere", about.NOT_MEASURED, None),
+        ("elsewhere", {"top1": 0.697, "measured_by": "its publisher"}, 0.697),
+    ],
+)
+def test_the_results_of_a_model_are_its_own(source, said, top1, tmp_path):
+    if said is not None:
+        about.write(tmp_path, {"input": {"size": SIZE}, "results": said})
+    files = models.ModelFiles(tmp_path, "name", source, "nothing", LABELS, {})
+    assert about.results(files).get("top1") == top1
+    assert ("confusion_matrix" in about.results(files)) == (source == "practice")
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 2, "input": {"size": 224}}', '{"schema": 1, "input": {}}'])
 def test_another_schema_is_refused(tmp_path, content):
     (tmp_path / models.ABOUT).write_text(content)

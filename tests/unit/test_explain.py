@@ -11,17 +11,22 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from workshop import diagrams, plots
+from tests.cases import networks
+from workshop import diagrams, models, plots
 from workshop.deployment import figures as deployment_figures
 from workshop.inspection import explain, figures
+from workshop.models.convert import given, graph
+from workshop.models.convert.importer import Importer
 from workshop.training import resnet
 
-SHAPES = {
-    "stem": (64, 56, 56),
-    "stage1": (64, 56, 56),
-    "stage2": (128, 28, 28),
-    "stage3": (256, 14, 14),
-    "stage4": (512, 7, 7),
+# Of MXNet's ResNet-18: each stage's last output, its layers with weights, and the output that shows it best.
+STAGES = {
+    "stage 1": ((64, 112, 112), 1, "relu0_output"),
+    "stage 2": ((64, 56, 56), 5, "stage2_unit1_relu1_output"),
+    "stage 3": ((128, 28, 28), 5, "stage3_unit1_relu1_output"),
+    "stage 4": ((256, 14, 14), 5, "stage4_unit1_relu1_output"),
+    "stage 5": ((512, 7, 7), 5, "relu1_output"),
+    "head": ((10,), 1, "softmax_output"),
 }
 
 
@@ -41,42 +46,77 @@ def close_figures():
     plt.close("all")
 
 
-@pytest.mark.parametrize(
-    ("node", "stage"),
-    [
-        ("bn_data_gamma", "stem"),
-        ("conv0_weight", "stem"),
-        ("bn0_moving_mean", "stem"),
-        ("stage1_unit1_sc_weight", "stage1"),
-        ("stage4_unit2_bn2_beta", "stage4"),
-        ("bn1_gamma", "head"),
-        ("fc1_bias", "head"),
-    ],
-)
-def test_a_nodes_stage_is_in_its_name(node, stage):
-    assert explain.stage_of(node, "unknown") == stage
-
-
-def test_a_sum_belongs_to_the_stage_under_way():
-    assert explain.stage_of("_plus3", "stage2") == "stage2"
-
-
 def test_the_stages_of_resnet_18(network):
     symbol, parameters = network
     stages = explain.stages(symbol, parameters)
-    assert [stage.name for stage in stages] == [*SHAPES, "head"]
-    assert {stage.name: stage.shape for stage in stages[:-1]} == SHAPES
-    assert stages[-1].shape == (10,)
-    assert [stage.layers for stage in stages] == [1, 5, 5, 5, 5, 1]
+    assert {stage.name: (stage.shape, stage.layers, stage.seen) for stage in stages} == STAGES
     assert sum(stage.parameters for stage in stages) == sum(value.size for value in parameters.values()) == 11_192_022
 
 
-def test_what_a_stage_shows_is_its_output_as_the_next_one_takes_it_in(network):
-    symbol, parameters = network
-    internals = symbol.get_internals()
-    for stage in explain.stages(symbol, parameters)[:-1]:
-        _, shapes, _ = internals[stage.seen].infer_shape(data=(1, 3, 224, 224))
-        assert shapes[0][1:] == SHAPES[stage.name]
+def test_the_weights_of_resnet_18(network):
+    symbol, _ = network
+    kernels = explain.kernels(symbol)
+    assert next(iter(kernels.items())) == ("conv0_weight", (64, 3, 7, 7))
+    assert len(kernels) == 21
+    assert explain.last_features(symbol) == "flatten0_output"
+    assert explain.last_places(symbol) == "relu1_output"
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory):
+    """A MobileNetV2 of random weights, converted from ONNX."""
+    folder = tmp_path_factory.mktemp("mobilenet")
+    path = networks.write(networks.mobilenet_v2(classes=7), folder / "mobilenet.onnx")
+    analysed = graph.analyse(graph.fix_shape(graph.load(path), 224), np.zeros((1, 3, 224, 224), np.float32))
+    made = Importer(analysed, given(mean=127, deviation=128, pixels=255, size=224, fit="squash"))
+    symbol = made.network.save(made.logits, folder)
+    values = mx.nd.load(str(folder / models.PARAMS))
+    return symbol, {name.partition(":")[2]: value for name, value in values.items()}
+
+
+def test_the_stages_of_a_converted_network(mobilenet):
+    symbol, parameters = mobilenet
+    stages = explain.stages(symbol, parameters)
+    assert [(stage.name, stage.shape, stage.layers) for stage in stages] == [
+        ("stage 1", (96, 112, 112), 4),
+        ("stage 2", (144, 56, 56), 6),
+        ("stage 3", (192, 28, 28), 9),
+        ("stage 4", (576, 14, 14), 21),
+        ("stage 5", (1280, 7, 7), 12),
+        ("head", (7,), 1),
+    ]
+    assert sum(stage.parameters for stage in stages) == sum(value.size for value in parameters.values())
+    inner = [symbol.get_internals()[stage.seen] for stage in stages[:-1]]
+    assert [one.infer_shape(data=(1, 3, 224, 224))[1][0][1:] for one in inner] == [stage.shape for stage in stages[:-1]]
+
+
+def test_a_converted_network_explains_an_answer(mobilenet):
+    symbol, parameters = mobilenet
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 3, 224, 224)).astype(np.float32)
+    found = explain.grad_cam(symbol, parameters, picture, [0])
+    assert found.shape == (1, 7, 7) and np.isfinite(found).all()
+    features = symbol.get_internals()[explain.last_features(symbol)]
+    assert features.infer_shape(data=(1, 3, 224, 224))[1][0][:2] == (1, 1280)
+
+
+def squeezed() -> mx.sym.Symbol:
+    """Two stages of 16 × 16 and 8 × 8; the first squeezes all places into one and comes back, as EfficientNet does."""
+    x = mx.sym.Convolution(mx.sym.Variable("data"), name="conv", num_filter=4, kernel=(3, 3), pad=(1, 1))
+    one = mx.sym.Pooling(x, kernel=(1, 1), global_pool=True, pool_type="avg")
+    one = mx.sym.Convolution(one, name="squeeze", num_filter=4, kernel=(1, 1))
+    x = mx.sym.broadcast_mul(x, mx.sym.Activation(one, act_type="sigmoid"), name="scaled")
+    x = mx.sym.Convolution(x, name="half", num_filter=6, kernel=(3, 3), pad=(1, 1), stride=(2, 2))
+    x = mx.sym.Activation(x, act_type="relu", name="rectified")
+    x = mx.sym.Flatten(mx.sym.Pooling(x, kernel=(1, 1), global_pool=True, pool_type="avg"))
+    return mx.sym.SoftmaxOutput(mx.sym.FullyConnected(x, name="fc", num_hidden=3), name="softmax")
+
+
+def test_a_branch_without_places_belongs_to_the_stage_that_it_returns_to():
+    stages = explain.stages(squeezed(), {"squeeze_weight": mx.nd.zeros((4, 4, 1, 1))}, size=16)
+    assert [(stage.shape, stage.layers, stage.parameters) for stage in stages] == [
+        ((4, 16, 16), 2, 16), ((6, 8, 8), 1, 0), ((3,), 1, 0),
+    ]  # fmt: skip
+    assert [stage.seen for stage in stages] == ["scaled_output", "rectified_output", "softmax_output"]
 
 
 def test_a_prepared_batch_becomes_the_picture_again():
@@ -136,6 +176,18 @@ def test_an_occlusion_finds_the_part_that_decides(spot, batch_size):
     assert 32 <= row < 96 and 128 <= column < 192
     assert found.heat[200, 20] == pytest.approx(0, abs=1e-5)
     assert 0 < found.half_area < 0.15
+
+
+@pytest.mark.parametrize(("stride", "batch_size", "sizes"), [(48, 20, [19, 19]), (64, 20, [17]), (48, 16, [13] * 3)])
+def test_all_batches_of_an_occlusion_are_of_one_size(spot, stride, batch_size, sizes):
+    asked = []
+
+    def predict(pictures):
+        asked.append(len(pictures))
+        return bright_spot(pictures)
+
+    explain.occlusion(predict, spot, 0, stride=stride, batch_size=batch_size)
+    assert asked == sizes
 
 
 def test_covering_can_help_another_class(spot):
@@ -205,7 +257,7 @@ def test_grad_cam_weighs_maps_by_the_measured_slope_of_the_score(small_network, 
         down[:, channel] -= step
         weights.append((score(up) - score(down)) / (2 * step) / places)
     expected = np.maximum(np.tensordot(weights, seen[0], axes=1), 0)
-    found = explain.grad_cam(symbol, parameters, batch, label, output)
+    found = explain.grad_cam(symbol, parameters, batch, [label], output)[0]
     assert expected.max() > 0
     assert np.allclose(found, expected, rtol=2e-2, atol=2e-3 * expected.max())
 
@@ -219,13 +271,40 @@ def test_grad_cam_before_the_pooling_is_the_class_activation_map(small_network):
     maps = seen(mx.nd.array(batch)).asnumpy()[0]
     for label in range(3):
         activation = np.maximum(np.tensordot(parameters["fc1_weight"].asnumpy()[label], maps, axes=1), 0)
-        found = explain.grad_cam(symbol, parameters, batch, label, "late_output")
+        found = explain.grad_cam(symbol, parameters, batch, [label], "late_output")[0]
         assert np.allclose(found, activation / maps[0].size, rtol=1e-4, atol=1e-6)
+
+
+def test_grad_cam_of_several_pictures_is_that_of_each(small_network):
+    symbol, parameters, batch = small_network
+    pictures = np.concatenate([batch, batch[:, :, ::-1]])
+    both = explain.grad_cam(symbol, parameters, pictures, [1, 2], "early_output")
+    for index, label in enumerate((1, 2)):
+        alone = explain.grad_cam(symbol, parameters, pictures[index : index + 1], [label], "early_output")[0]
+        assert np.allclose(both[index], alone, rtol=1e-4, atol=1e-6)
 
 
 def test_grad_cam_of_resnet_18_is_of_its_last_stages_size(network):
     symbol, parameters = network
-    assert explain.grad_cam(symbol, parameters, np.zeros((1, 3, 224, 224), np.float32), 0).shape == (7, 7)
+    assert explain.grad_cam(symbol, parameters, np.zeros((2, 3, 224, 224), np.float32), [0, 3]).shape == (2, 7, 7)
+
+
+def test_the_box_around_the_hot_part_of_a_map():
+    heat = np.zeros((7, 7))
+    heat[1, 2], heat[3, 4], heat[6, 6] = 1, 0.3, 0.2
+    assert explain.around(heat) == (32, 0, 128, 96)
+    heat[3, 4] = 0.5
+    assert explain.around(heat) == (32, 0, 192, 160)
+    assert explain.around(np.zeros((7, 7))) == (0, 0, 224, 224)
+
+
+def test_the_background_is_the_coldest_place_all_over():
+    batch = np.arange(3 * 15 * 15, dtype=np.float32).reshape(1, 3, 15, 15)
+    heat = np.ones((7, 7))
+    heat[2, 3] = 0
+    made = explain.background(batch, heat)
+    assert made.shape == batch.shape
+    assert (made[:, :, :2, :2] == batch[:, :, 4:6, 6:8]).all() and (made[:, :, 14, :2] == batch[:, :, 4, 6:8]).all()
 
 
 def test_the_hottest_parts_of_a_map():
@@ -240,17 +319,19 @@ def test_the_hottest_parts_are_as_many_as_asked_for_where_all_are_alike():
     assert explain.hottest(np.zeros((7, 7))).sum() == 10
 
 
-def test_full_heat_keeps_a_weak_map_weak():
+def test_heat_maps_share_one_scale_that_keeps_a_weak_map_weak():
     picture = np.full((64, 64, 3), 90, np.uint8)
-    heat = np.full((8, 8), 0.01)
-    assert np.ptp(explain.overlay(picture, heat), axis=2).max() > 40
-    assert np.ptp(explain.overlay(picture, heat, full=1), axis=2).max() < 8
+    weak, strong = np.full((8, 8), 0.1), np.full((8, 8), explain.FULL)
+    assert np.ptp(explain.overlay(picture, weak), axis=2).max() < 8
+    assert np.ptp(explain.overlay(picture, strong), axis=2).max() > 40
+    assert (explain.overlay(picture, 2 * strong) == explain.overlay(picture, strong)).all()
+    assert np.ptp(explain.overlay(picture, weak, full=0.1), axis=2).max() > 40
 
 
 def test_an_overlay_is_grey_where_nothing_is_hot():
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     heat = np.full((14, 14), -1.0)
-    heat[3, 4] = 2
+    heat[3, 4] = 2 * explain.FULL
     laid = explain.overlay(picture, heat)
     assert laid.shape == picture.shape and laid.dtype == np.uint8
     cold, hot = laid[150:, 150:].astype(int), laid[48:64, 64:80].astype(int)
@@ -315,6 +396,12 @@ def draw_network(network):
     figures.network(explain.stages(*network), "Title")
 
 
+def draw_nine_stages(_):
+    shapes = [(1024, 112 >> (at // 2), 112 >> (at // 2)) for at in range(8)]
+    stages = [explain.Stage(f"stage {at}", 526_080, 18, shape) for at, shape in enumerate(shapes, 1)]
+    figures.network([*stages, explain.Stage("head", 1_281_000, 1, (1000,))], "Title")
+
+
 def draw_predictions(_):
     entry = [{"class": f"n0 gas pump {i}", "probability": p} for i, p in enumerate((1.0, 0.3, 0.004, 0, 0))]
     plots.predictions([np.zeros((224, 224, 3), np.uint8)] * 4, [entry] * 4, "Title", names=["a", "b", "c", "d"])
@@ -353,6 +440,7 @@ def draw_neighbours(_):
     "draw",
     [
         draw_network,
+        draw_nine_stages,
         draw_predictions,
         draw_bars,
         draw_transfer,
@@ -387,5 +475,5 @@ def test_no_text_lies_on_another_or_leaves_the_figure(draw, network):
 def test_feature_rows_and_same_numbers_draw():
     maps = np.random.default_rng(0).uniform(0, 1, (3, 7, 7))
     figures.feature_rows(np.zeros((8, 8, 3), np.uint8), [("stem\n7 × 7", maps), ("stage1\n7 × 7", maps)], "Title")
-    figures.same_numbers(np.array([1e-6, 0.5]), np.array([1e-6, 0.5]), "Title", xlabel="one", ylabel="other")
+    figures.same_numbers(np.array([0, 0.5]), np.array([1e-6, 0.5]), "Title", xlabel="one", ylabel="other")
     plt.gcf().canvas.draw()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scripts.draw_samples.scenes import SCENES, render
-from workshop import samples
+from workshop import ROOT, samples
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +34,21 @@ def test_samples_cover_five_classes_and_something_unknown():
     unknown = {name for name, wnid in samples.SAMPLES.items() if wnid is None}
     assert unknown == {name for name in samples.SAMPLES if name.startswith("unknown_")}
     assert unknown
+
+
+def test_a_samples_truth_depends_on_the_models_classes():
+    ten, own = ["n03445777 golf ball", "n01440764 tench, Tinca tinca"], ["cat", "dog"]
+    known = {name: wnid for name, wnid in samples.truths(ten).items() if wnid}
+    assert known == {"golf_ball": "n03445777", "tench": "n01440764"}
+    assert not any(samples.truths(own).values()) and list(samples.truths(own)) == list(samples.SAMPLES)
+
+
+def test_of_imagenets_thousand_classes_ten_are_shown():
+    synset = ROOT / "notebooks" / "workshop" / "models" / "convert" / "imagenet-synset.txt"
+    labels = synset.read_text(encoding="utf-8").splitlines()
+    found = samples.truths(labels)
+    assert {name for name, wnid in found.items() if not wnid} == {"unknown_checkerboard", "unknown_page"}
+    assert "n07747607 orange" in labels and found["unknown_oranges"] == "n07747607"
 
 
 @pytest.mark.parametrize("name", samples.SAMPLES)

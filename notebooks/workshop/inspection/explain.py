@@ -1,7 +1,7 @@
 """Why a network answers as it does: its stages, what it sees in them, and which part of a picture decides."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,13 +11,18 @@ import numpy as np
 Predict = Callable[[np.ndarray], np.ndarray]
 
 HEAD = "head"
-STEM = "stem"
+FULL = 3.0  # log-odds that are drawn hottest in every heat map of an occlusion: the odds fall to a twentieth
+_MULTIPLIES = ("Convolution", "FullyConnected", "Deconvolution", "dot", "batch_dot")
+_RECTIFIES = ("relu", "clip", "LeakyReLU")
 
 
 @dataclass
 class Stage:
-    """A stretch of the network: its name, parameters, layers with weights, its output's shape (C, H, W), and `seen`,
-    the node that holds this output as the next stage takes it in: normalised, and nothing below zero.
+    """A stretch of the network whose outputs have one height and width, or, the head, none.
+
+    `parameters`: how many numbers it learned. `layers`: how many layers multiply by weights. `shape`: of its last
+    output, (C, H, W), or (classes,) for the head. `seen`: the output that shows best where the stage found something:
+    its last rectified one, and for the last stage before the head its very last one, which all that follows reads.
     """
 
     name: str
@@ -27,44 +32,101 @@ class Stage:
     seen: str = ""
 
 
-def stage_of(node: str, current: str = STEM) -> str:
-    """Which stage a node of MXNet's ResNet belongs to, by its name; `current` for a node whose name does not say.
-
-    `stage3_unit1_conv2` is in `stage3`; what comes after the last of the four stages (`bn1`, `relu1`, `pool1`, `fc1`)
-    is the head; what comes before the first (`bn_data`, `conv0`, `bn0`, `pooling0`) is the stem.
+@dataclass(frozen=True)
+class Node:
+    """One operator or variable of a symbol. `kind`: the operator, or of an Activation its function. `inputs`: indices
+    of nodes. `shape`: of its first output, `output`. `area`: that one's height times width, 0 for at most one place.
     """
-    if node.startswith("stage"):
-        return node.split("_", 1)[0]
-    if node.startswith(("bn1", "relu1", "pool1", "flatten", "fc", "softmax")):
-        return HEAD
-    if node.startswith(("bn_data", "conv0", "bn0", "relu0", "pooling0", "data")):
-        return STEM
-    return current
+
+    name: str
+    op: str
+    kind: str
+    inputs: tuple[int, ...]
+    output: str
+    shape: tuple[int, ...]
+    area: int
 
 
-def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray]) -> list[Stage]:
-    """The network's stages in order, for an input of (1, 3, 224, 224).
-
-    `parameters`: everything learned, by plain name (`conv0_weight`), as `arguments | auxiliary` of `load_checkpoint`.
-    """
+def nodes(symbol: mx.sym.Symbol, size: int = 224) -> list[Node]:
+    """The symbol's nodes in its own order, inputs before what reads them, for an input of (1, 3, size, size)."""
+    graph = json.loads(symbol.tojson())["nodes"]
     internals = symbol.get_internals()
-    names = internals.list_outputs()
-    shapes = dict(zip(names, internals.infer_shape(data=(1, 3, 224, 224))[1], strict=True))
-    found: dict[str, Stage] = {}
-    current, waiting = STEM, None
-    for output in names:
-        before, current = current, stage_of(output, current)
-        stage = found.setdefault(current, Stage(current))
-        if current != before:
-            waiting = found[before]
-        if waiting and "relu" in output:
-            waiting.seen, waiting = output, None
-        if output in parameters:
-            stage.parameters += parameters[output].size
-            stage.layers += output.endswith("_weight")
-        elif output.endswith("_output"):
-            stage.shape = shapes[output][1:]
-    return list(found.values())
+    inferred = dict(zip(internals.list_outputs(), internals.infer_shape(data=(1, 3, size, size))[1], strict=True))
+    found = []
+    for node in graph:
+        attributes = node.get("attrs", {})
+        names = (node["name"], f"{node['name']}_output", f"{node['name']}_output0")
+        output = next(name for name in names if name in inferred)
+        shape = tuple(inferred[output])
+        area = shape[-2] * shape[-1] if len(shape) > 3 and node["op"] != "null" else 0
+        kind = attributes.get("act_type", node["op"])
+        inputs = tuple(index for index, *_ in node["inputs"])
+        found.append(Node(node["name"], node["op"], kind, inputs, output, shape, area if area > 1 else 0))
+    return found
+
+
+def _areas(found: Sequence[Node]) -> list[int]:
+    """The area that each node works for: its own, or, where it has none, the largest of those that read it.
+
+    So a weight belongs to its layer, and a branch that squeezes all places into one to the layer that it returns to.
+    """
+    areas = [node.area for node in found]
+    for index in range(len(found) - 1, -1, -1):
+        for source in found[index].inputs:
+            if not found[source].area:
+                areas[source] = max(areas[source], areas[index])
+    return areas
+
+
+def stages(symbol: mx.sym.Symbol, parameters: Mapping[str, mx.nd.NDArray], size: int = 224) -> list[Stage]:
+    """The network's stages in order, for an input of (1, 3, size, size); the last one is the head.
+
+    A stage begins where the outputs have at most half of the places that the stage before began with. One without
+    weights is part of the next. `parameters`: everything learned, by plain name, as `arguments | auxiliary` of
+    `load_checkpoint`.
+    """
+    found = nodes(symbol, size)
+    areas = _areas(found)
+    begins: list[int] = []
+    for area in sorted({areas[index] for index, node in enumerate(found) if node.op in _MULTIPLIES}, reverse=True):
+        if area and (not begins or 2 * area <= begins[-1]):
+            begins.append(area)
+    made = [Stage(f"stage {number}") for number in range(1, len(begins) + 1)] + [Stage(HEAD)]
+    rectified = [""] * len(made)
+    for node, area in zip(found, areas, strict=True):
+        # A larger area than that of any weights comes before them all.
+        place = next((at for at in range(len(begins) - 1, -1, -1) if 0 < area <= begins[at]), 0 if area else -1)
+        stage = made[place]
+        if node.op == "null":
+            stage.parameters += parameters[node.name].size if node.name in parameters else 0
+            continue
+        stage.layers += node.op in _MULTIPLIES
+        if node.area or stage.name == HEAD:
+            stage.shape, stage.seen = node.shape[1:], node.output
+            if node.kind in _RECTIFIES:
+                rectified[place] = stage.seen
+    for stage, seen in zip(made[:-2], rectified, strict=False):
+        stage.seen = seen or stage.seen
+    return made
+
+
+def kernels(symbol: mx.sym.Symbol) -> dict[str, tuple[int, ...]]:
+    """The weights of all convolutions in order: their names and shapes, (filters, channels, height, width)."""
+    found = nodes(symbol)
+    weights = [found[node.inputs[1]] for node in found if node.op == "Convolution"]
+    return {node.name: node.shape for node in weights}
+
+
+def last_features(symbol: mx.sym.Symbol) -> str:
+    """The output that the last layer with weights weighs into classes: the network's features of a picture."""
+    found = nodes(symbol)
+    last = [node for node in found if node.op in _MULTIPLIES][-1]
+    return found[last.inputs[0]].output
+
+
+def last_places(symbol: mx.sym.Symbol) -> str:
+    """The last output that knows of places, (N, C, h, w): all that follows reads it."""
+    return [node for node in nodes(symbol) if node.area][-1].output
 
 
 def as_picture(batch: np.ndarray) -> np.ndarray:
@@ -126,7 +188,7 @@ def occlusion(
     *,
     patch: int = 96,
     stride: int = 48,
-    batch_size: int = 16,
+    batch_size: int = 20,
     cloth: np.ndarray | None = None,
 ) -> Occlusion:
     """Cover one square of the picture after the other, and see what it costs the class.
@@ -137,12 +199,12 @@ def occlusion(
     """
     height, width = batch.shape[2:]
     boxes = list(_squares(height, width, patch, stride))
-    whole = float(predict(batch)[0, class_index])
-    parts = [
-        predict(np.concatenate([cover(batch, box, cloth) for box in boxes[start : start + batch_size]]))[:, class_index]
-        for start in range(0, len(boxes), batch_size)
-    ]
-    left = np.concatenate(parts)
+    batches = -(-(1 + len(boxes)) // batch_size)
+    # The whole picture fills the batches up to one size: MXNet would bind the network again for each other size.
+    fill = batches * -(-(1 + len(boxes)) // batches) - len(boxes)
+    pictures = np.concatenate([batch] * fill + [cover(batch, box, cloth) for box in boxes])
+    given = np.concatenate([predict(part)[:, class_index] for part in np.split(pictures, batches)])
+    whole, left = float(given[0]), given[fill:]
     lost = log_odds(whole) - log_odds(left)
     heat, times = np.zeros((2, height, width), np.float32)
     for (x, y, right, bottom), loss in zip(boxes, lost, strict=True):
@@ -177,26 +239,47 @@ def _from(symbol: mx.sym.Symbol, output: str) -> mx.sym.Symbol:
 def grad_cam(
     symbol: mx.sym.Symbol,
     parameters: Mapping[str, mx.nd.NDArray],
-    batch: np.ndarray,
-    class_index: int,
-    output: str = "relu1_output",
+    pictures: np.ndarray,
+    classes: Sequence[int],
+    output: str | None = None,
 ) -> np.ndarray:
-    """Where the feature maps of a layer speak for a class, float32 (h, w) of the layer's size, 0 where they do not.
+    """Where the feature maps of a layer speak for a class, float32 (N, h, w) of the layer's size, 0 where they do not.
 
     Each map counts with the mean of the gradient of the class's score (what the softmax takes in) with respect to it:
     Selvaraju et al., https://arxiv.org/abs/1610.02391, equations 1 and 2. `symbol`: a network that ends in a softmax.
-    `parameters`: as `stages` takes them. `batch`: one prepared picture, float32 (1, 3, H, W). `output`: the layer's; by
-    default ResNet's last one that knows of places.
+    `parameters`: as `stages` takes them. `pictures`: prepared ones, float32 (N, 3, H, W). `classes`: an index for each.
+    `output`: the layer's; by default the last one that knows of places.
     """
     scores = symbol.get_children()[0]
-    seen = _block(scores.get_internals()[output], "data", parameters)(mx.nd.array(batch))
+    output = output or last_places(symbol)
+    seen = _block(scores.get_internals()[output], "data", parameters)(mx.nd.array(pictures))
     head = _block(_from(scores, output), "seen", parameters)
     seen.attach_grad()
     with mx.autograd.record(train_mode=False):
-        score = head(seen)[0, class_index]
+        score = mx.nd.pick(head(seen), mx.nd.array(classes))
     score.backward()
     weights = seen.grad.mean(axis=(2, 3), keepdims=True)
-    return mx.nd.relu((weights * seen).sum(axis=1))[0].asnumpy()
+    return mx.nd.relu((weights * seen).sum(axis=1)).asnumpy()
+
+
+def around(heat: np.ndarray, size: int = 224) -> tuple[int, int, int, int]:
+    """A box (left, top, right, bottom, in pixels of a picture of `size`) around all of a heat map (h, w) that has at
+    least half of its largest value, with one place of the map as a margin.
+    """
+    rows, columns = np.nonzero(heat >= heat.max() / 2)
+    down, across = size / heat.shape[0], size / heat.shape[1]
+    left, top = (columns.min() - 1) * across, (rows.min() - 1) * down
+    right, bottom = (columns.max() + 2) * across, (rows.max() + 2) * down
+    return max(round(left), 0), max(round(top), 0), min(round(right), size), min(round(bottom), size)
+
+
+def background(batch: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The coldest place of a heat map (h, w), in a prepared picture, float32 (1, 3, H, W), repeated all over it."""
+    row, column = np.unravel_index(heat.argmin(), heat.shape)
+    high, wide = batch.shape[2] // heat.shape[0], batch.shape[3] // heat.shape[1]
+    tile = batch[:, :, row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+    repeats = -(-batch.shape[2] // high), -(-batch.shape[3] // wide)
+    return np.tile(tile, (1, 1, *repeats))[:, :, : batch.shape[2], : batch.shape[3]]
 
 
 def hottest(heat: np.ndarray, count: int = 10, cells: int = 7) -> np.ndarray:
@@ -207,17 +290,17 @@ def hottest(heat: np.ndarray, count: int = 10, cells: int = 7) -> np.ndarray:
     return chosen.reshape(cells, cells)
 
 
-def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75, full: float | None = None) -> np.ndarray:
+def overlay(picture: np.ndarray, heat: np.ndarray, strength: float = 0.75, full: float = FULL) -> np.ndarray:
     """Lay a heat map over a picture with OpenCV.
 
     `picture`: uint8 (H, W, 3) RGB. `heat`: float (h, w), any range; below 0 counts as 0; `full` and above is drawn
-    hottest, by default the largest value. Returns uint8 (H, W, 3) RGB: the picture in grey where nothing is hot, tinted
-    where it is.
+    hottest, by default the log-odds that every occlusion's map has as its hottest, so that colours can be compared.
+    Returns uint8 (H, W, 3) RGB: the picture in grey where nothing is hot, tinted where it is.
     """
     height, width = picture.shape[:2]
     heat = cv2.resize(np.maximum(heat, 0).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     heat = cv2.GaussianBlur(heat, (0, 0), width / 28)
-    heat = np.clip(heat / max(float(heat.max()) if full is None else full, 1e-9), 0, 1)
+    heat = np.clip(heat / max(full, 1e-9), 0, 1)
     # The dark end of the colours is left out: it would look like shadow.
     scale = (64 + 191 * heat).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(scale, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -1,4 +1,4 @@
-"""Plots of what 8 bits do to numbers."""
+"""Plots of a network, of its answers and of the reasons for them."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -39,24 +39,25 @@ def _cuboid(axes, x: float, width: float, height: float, depth: float, colour: s
         axes.add_patch(Polygon(corners, facecolor=colour, alpha=alpha, edgecolor="white", linewidth=1.2))
 
 
-def network(stages, title: str) -> None:
-    """The network as a row of blocks, from `explain.stages`.
+def network(stages, title: str, size: int = 224) -> None:
+    """The network as a row of blocks, from `explain.stages`, for pictures of `size`.
 
     A block is as high and deep as its output is in pixels and as wide as it has channels (both not to scale); below
     it stand the output's shape, the parameters and the layers with weights.
     """
-    figure, axes = plt.subplots(figsize=(12, 4.6))
-    blocks = [("input", (3, 224, 224), None, None)] + [(s.name, s.shape, s.parameters, s.layers) for s in stages]
+    blocks = [("input", (3, size, size), None, None)] + [(s.name, s.shape, s.parameters, s.layers) for s in stages]
     pitch, floor, edges = 1.9, -1.55, []
+    figure, axes = plt.subplots(figsize=(max(12, 1.72 * len(blocks)), 4.6))
+    widest = max(shape[0] for _, shape, *_ in blocks if len(shape) > 2)
     for index, (name, shape, parameters, layers) in enumerate(blocks):
         flat = len(shape) < 3
-        height = 1.3 if flat else 0.16 + 2.2 * (shape[1] / 224) ** 0.55
-        width = 0.2 if flat else 0.1 + 0.85 * (shape[0] / 512) ** 0.8
+        height = 1.3 if flat else 0.16 + 2.2 * (shape[1] / size) ** 0.55
+        width = 0.2 if flat else 0.1 + 0.85 * (shape[0] / widest) ** 0.8
         depth = 0.1 if flat else height * 0.5
         left = index * pitch - (width + depth * 0.62) / 2
         _cuboid(axes, left, width, height, depth, GREY if parameters is None else ORANGE if flat else BLUE)
         edges.append((left, left + width + depth * 0.62))
-        lines = [f"{shape[0]} classes" if flat else " × ".join(map(str, shape))]
+        lines = [f"{shape[0]:,} classes" if flat else " × ".join(map(str, shape))]
         if parameters is not None:
             lines += [f"{millions(parameters)} params", f"{layers} layer" + "s" * (layers != 1)]
         axes.text(index * pitch, floor, name, ha="center", va="top", weight="bold", fontsize=14)
@@ -179,8 +180,9 @@ def neighbours(
 
 
 def same_numbers(first: np.ndarray, second: np.ndarray, title: str, *, xlabel: str, ylabel: str) -> None:
-    """Two ways to the same probabilities, one point for each number, on logarithmic axes."""
+    """Two ways to the same probabilities, one point for each number, on logarithmic axes from 1e-12 up."""
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
+    first, second = np.maximum(first, 1e-12), np.maximum(second, 1e-12)  # a softmax that is sure gives zeros, too
     low = min(first.min(), second.min()) / 2
     axes.plot([low, 1], [low, 1], color=GREY, linewidth=1.2, zorder=0)
     axes.scatter(first, second, s=46, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.6)

@@ -113,7 +113,7 @@ def draw(data: bytes, ask: Ask, heat: Heat | None = None) -> tuple[plt.Figure, l
     plots.ranking(figure.add_subplot(grid[1]), ranked)
     if heat:
         height, width = pixels.shape[:2]  # the network sees a square; the reader sees the picture's own shape
-        plots.photo(figure.add_subplot(grid[2]), cv2.resize(heat(data), (width, height)), "what counts for it")
+        plots.photo(figure.add_subplot(grid[2]), cv2.resize(heat(data), (width, height)), "the parts that count")
     best = ranked[0]
     plots.headline(figure, f"{plots.short(best['class'])}, {best['probability']:.0%}")
     return figure, ranked

@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workshop.models.files import ABOUT, CorruptedError, save
+from workshop.models.files import ABOUT, PRACTICE, CorruptedError, ModelFiles, save
 
+RESULTS = "results.json"
 SCHEMA = 1
 CONVERTER = 1  # raise it when the same file becomes another network: what was fetched is then converted again
 SIZE = 224  # pixels of a side, of a model that says nothing of itself
@@ -36,6 +37,18 @@ def write(folder: Path, about: dict[str, Any]) -> Path:
     """Write `about`, with the schema's number first, whole or not at all."""
     save(Path(folder) / ABOUT, (json.dumps({"schema": SCHEMA} | about, indent=1, ensure_ascii=False) + "\n").encode())
     return Path(folder) / ABOUT
+
+
+def results(files: ModelFiles) -> dict[str, Any]:
+    """What was measured of a model: `top1` (0 to 1) and more of it, {} where nothing was.
+
+    The practice model's are in a file beside its parameters, with a confusion matrix, calibration and int8's agreement
+    (models/practice/README.md says how they came); another model's are those of its `model.json`.
+    """
+    if files.source == "practice":
+        return json.loads((PRACTICE / RESULTS).read_text(encoding="utf-8"))
+    found = read(files.folder).get("results", NOT_MEASURED)
+    return found if isinstance(found, dict) else {}
 
 
 def input_size(folder: Path) -> int:

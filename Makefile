@@ -17,7 +17,7 @@ VENV_PYTHON = "$(CURDIR)/.venv/bin/python"
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 BIN = "$(CURDIR)/.venv/bin"
-CHECKS = format lint types templates imports spelling quick
+CHECKS = format lint types templates imports spelling language quick
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 
 # Another Python's settings would leak into ours.
@@ -71,7 +71,7 @@ test: setup ## check everything, on all cores; ARGS= names some tests, or says m
 judge: setup ## say what AWS would refuse of the templates, the roles and the pipeline, without asking it
 	@$(RUN) workshop.deployment.judge
 
-check: setup ## check what can be checked in a minute: the next seven, side by side
+check: setup ## the checks that take a minute: the next eight, side by side
 	@$(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=target $(CHECKS)
 
 format: setup ## whether all code has ruff's format; `.venv/bin/ruff format` gives it
@@ -91,6 +91,9 @@ imports: setup ## import-linter: which way imports run
 
 spelling: setup ## codespell
 	@$(BIN)/codespell
+
+language: setup ## whether the texts keep to docs/style.md: "what" clauses and the length of sentences
+	@$(BIN)/python scripts/language.py
 
 quick: setup ## the unit tests that are not marked slow
 	@$(RUN) pytest -q -n 2 -m "not slow" tests/unit tests/templates

@@ -84,7 +84,7 @@ def cold_and_warm(seconds: Sequence[float]) -> None:
 
 
 def draw_roles():
-    """Who acts in which role, and what the two are still refused (red, dashed)."""
+    """Who acts in which role, and what the two are still denied (red, dashed)."""
     figure, axes = canvas(12, 4.0, "Each service acts in a role of its own; two permissions are missing on purpose")
     box(axes, 1.4, 3.0, "CloudFormation", "deploys template.yml", SLATE, 2.3, 0.9)
     box(axes, 1.4, 0.95, "Lambda", "runs the functions", SLATE, 2.3, 0.9)
@@ -103,7 +103,7 @@ def draw_roles():
 
 
 def draw_decisions(title: str, wishes: Sequence[str], columns: dict[str, Sequence[str]], frame_changes: bool = True):
-    """A tile for each wish (row) and state of a role (column): green where allowed, red where refused.
+    """A tile for each wish (row) and state of a role (column): green where allowed, red where denied.
 
     `columns` maps a state's name to its decisions, one for each wish. Decisions that begin with "allowed" are green;
     the word stands in each tile too, so that the picture needs no colour vision. With `frame_changes`, a tile that

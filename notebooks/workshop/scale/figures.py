@@ -44,10 +44,10 @@ def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
 
 
 def tries(load: Load, limit: int) -> None:
-    """Every HTTP request over time: answered or throttled, one row for each picture."""
+    """Every HTTP request over time: answered or throttled, one row for each image."""
     figure, axes = plt.subplots(figsize=(10, 4.6))
     refused, answered = [one for one in load.tries if one.refused], [one for one in load.tries if one.status == 200]
-    for chosen, colour, marker, label in ((answered, BLUE, "o", "answered"), (refused, ORANGE, "|", "refused")):
+    for chosen, colour, marker, label in ((answered, BLUE, "o", "answered"), (refused, ORANGE, "|", "throttled")):
         axes.scatter(
             [one.began for one in chosen],
             [one.picture for one in chosen],
@@ -57,18 +57,18 @@ def tries(load: Load, limit: int) -> None:
             linewidths=2 if marker == "|" else 0,
             label=f"{label}: {len(chosen)}",
         )
-    axes.set(xlabel="seconds", ylabel="picture, in the order of their sending", xlim=(0, load.elapsed * 1.02))
+    axes.set(xlabel="seconds", ylabel="image, in the order of sending", xlim=(0, load.elapsed * 1.02))
     axes.invert_yaxis()
     axes.legend(loc="lower left")
     headline(
         figure,
         f"{load.clients} clients, {limit} executions at once: "
-        f"{len(answered)} of {len(load.answers)} pictures answered after {len(refused)} refusals",
+        f"{len(answered)} of {len(load.answers)} images answered, {len(refused)} requests throttled",
     )
 
 
 def mosaic(groups: Mapping[str, Sequence[np.ndarray]], title: str, columns: int = 12) -> None:
-    """Pictures by what they were taken for: one row for each class, `columns` pictures (uint8, H, W, 3) at most."""
+    """Images by predicted class: one row for each class, `columns` images (uint8, H, W, 3) at most."""
     figure, axes = plt.subplots(len(groups), columns, figsize=(12, 1.05 * len(groups) + 0.6), squeeze=False)
     for row, (name, pictures) in enumerate(groups.items()):
         for column in range(columns):
@@ -101,7 +101,7 @@ def bills(named: Mapping[str, Mapping[str, float]], title: str) -> None:
 def lines_cross(
     requests: np.ndarray, costs: Mapping[str, np.ndarray], crossings: Mapping[str, float | None], title: str
 ) -> None:
-    """Monthly cost by monthly requests on logarithmic axes; `crossings`: where to mark which line meets Lambda's."""
+    """Monthly cost by monthly requests on logarithmic axes; `crossings`: where a line meets the instances'."""
     figure, axes = plt.subplots(figsize=(10, 5))
     for amounts, colour in zip(costs.values(), COLOURS, strict=False):
         axes.plot(requests, amounts, color=colour)
@@ -137,12 +137,13 @@ def lines_cross(
     headline(figure, title)
 
 
-def memory(
-    sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, measured: Mapping[int, float], title: str
-) -> None:
-    """Duration and cost of a million predictions by memory setting; `measured`: the durations (ms) that were swept."""
+def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, measured: Mapping[int, float]) -> None:
+    """Duration and cost of a million predictions by memory setting (MB): lines of a fit, and points.
+
+    `measured`: the durations (ms) by memory setting. The title compares the smallest setting with the largest.
+    """
     figure, axes = plt.subplots(figsize=(10, 4.4))
-    axes.plot(sizes, milliseconds, color=BLUE)
+    axes.plot(sizes, milliseconds, color=BLUE, label="fitted")
     axes.plot(list(measured), list(measured.values()), "o", color=BLUE, label="measured")
     axes.legend(loc="center right")
     axes.set(xlabel="memory (MB)", ylim=0)
@@ -154,7 +155,13 @@ def memory(
     other.set_ylim(0)
     axes.axvline(MEGABYTES_PER_VCPU, color=GREY, linewidth=1, linestyle=":")
     axes.annotate("one vCPU", (MEGABYTES_PER_VCPU, 0), (6, 14), textcoords="offset points", color=INK)
-    headline(figure, title)
+    small, large = min(measured), max(measured)
+    times = measured[large] / measured[small]
+    headline(
+        figure,
+        f"Measured with {large:,} MB instead of {small:,}: {times:.2f} times the duration, "
+        f"{times * large / small:.2f} times the price",
+    )
 
 
 def validation(rows: Sequence[tuple[str, Sequence[Load], Load, Run]]) -> None:
@@ -177,11 +184,11 @@ def validation(rows: Sequence[tuple[str, Sequence[Load], Load, Run]]) -> None:
         axes.bar(places + 0.2, simulated, 0.38, color=ORANGE, label="predicted")
         axes.set(xticks=places, xticklabels=[name for name, *_ in rows], xlabel="clients at once", ylabel=label)
     left.legend(loc="upper left", bbox_to_anchor=(0, 1.18), ncols=2)
-    headline(figure, f"Predicted for runs it has not seen: at most {max(errors):.0%} off")
+    headline(figure, f"Predicted for rounds that it has not seen: at most {max(errors):.0%} off")
 
 
 def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
-    """Environments, refused requests and p99 over time, one colour for each run."""
+    """Environments, throttled requests and p99 over time, one colour for each run."""
     figure, axes = plt.subplots(3, 1, figsize=(10, 8.4), sharex=True)
     for (name, run), colour in zip(runs.items(), COLOURS, strict=False):
         seconds = run.over_time(width)
@@ -190,7 +197,7 @@ def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
         axes[1].plot(seconds["at"], refused, color=colour)
         axes[2].plot(seconds["at"], seconds["p99"], color=colour)
     axes[0].set(ylabel="environments", ylim=0)
-    axes[1].set(ylabel="refused per second", ylim=0)
+    axes[1].set(ylabel="throttled per second", ylim=0)
     axes[2].set(ylabel="p99 (s)", yscale="log", xlabel="seconds")
     axes[2].yaxis.set_major_formatter("{x:g}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))

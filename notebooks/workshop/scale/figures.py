@@ -26,7 +26,12 @@ def sweep(loads: Sequence[Load], ideal: float) -> None:
         right.plot(clients, values, "o-", color=colour, label=f"p{percent}")
     right.set(xlabel="clients at once", ylabel="milliseconds", xticks=clients, ylim=0)
     right.legend()
-    headline(figure, f"{clients[-1]} clients get {loads[-1].throughput / ideal:.1f} times the throughput of one")
+    headline(
+        figure,
+        f"{clients[-1]} clients get {loads[-1].throughput / ideal:.1f} times the throughput of one",
+        "Two line plots over the clients at once: predictions per second, beside the line of clients each as fast as one; "
+        "p50, p95 and p99 in milliseconds",
+    )
 
 
 def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
@@ -40,7 +45,11 @@ def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="seconds", yticks=[0, 1], yticklabels=["warm", "cold"], ylim=(-0.5, 1.5))
     ratio = np.median([one.seconds for one in cold]) / np.median([one.seconds for one in warm])
-    headline(figure, f"A cold start takes {ratio:.0f} times as long as a warm request")
+    headline(
+        figure,
+        f"A cold start takes {ratio:.0f} times as long as a warm request",
+        "Points of warm and cold requests over seconds, logarithmic",
+    )
 
 
 def tries(load: Load, limit: int) -> None:
@@ -64,6 +73,7 @@ def tries(load: Load, limit: int) -> None:
         figure,
         f"{load.clients} clients, {limit} executions at once: "
         f"{len(answered)} of {len(load.answers)} images answered, {len(refused)} requests throttled",
+        "Points of requests over seconds, one row for each image, answered and throttled ones in two colours",
     )
 
 
@@ -76,7 +86,7 @@ def mosaic(groups: Mapping[str, Sequence[np.ndarray]], title: str, columns: int 
             if column < len(pictures):
                 axes[row, column].imshow(pictures[column])
         axes[row, 0].text(-0.1, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center", color=INK)
-    headline(figure, title)
+    headline(figure, title, f"Rows of small images by predicted class: {', '.join(groups)}")
 
 
 def bills(named: Mapping[str, Mapping[str, float]], title: str) -> None:
@@ -95,7 +105,8 @@ def bills(named: Mapping[str, Mapping[str, float]], title: str) -> None:
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     figure.legend(loc="outside lower center", ncols=min(len(items), 5))
-    headline(figure, title)
+    totals = ", ".join(f"{name} ${total:,.2f}" for name, total in zip(named, left, strict=True))
+    headline(figure, title, f"Stacked bars of US dollars for a million predictions: {totals}")
 
 
 def lines_cross(
@@ -134,7 +145,7 @@ def lines_cross(
             annotation_clip=False,
             fontsize=12,
         )
-    headline(figure, title)
+    headline(figure, title, f"Lines of US dollars a month over predictions a month, logarithmic: {', '.join(costs)}")
 
 
 def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, measured: Mapping[int, float]) -> None:
@@ -161,6 +172,7 @@ def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, mea
         figure,
         f"Measured with {large:,} MB instead of {small:,}: {times:.2f} times the duration, "
         f"{times * large / small:.2f} times the price",
+        "Two lines over the memory in MB: milliseconds, with measured points, and dollars of compute for a million",
     )
 
 
@@ -184,7 +196,11 @@ def validation(rows: Sequence[tuple[str, Sequence[Load], Load, Run]]) -> None:
         axes.bar(places + 0.2, simulated, 0.38, color=ORANGE, label="predicted")
         axes.set(xticks=places, xticklabels=[name for name, *_ in rows], xlabel="clients at once", ylabel=label)
     left.legend(loc="upper left", bbox_to_anchor=(0, 1.18), ncols=2)
-    headline(figure, f"Predicted for rounds that it has not seen: at most {max(errors):.0%} off")
+    headline(
+        figure,
+        f"Predicted for rounds that it has not seen: at most {max(errors):.0%} off",
+        "Pairs of bars, measured and predicted, by clients at once: predictions per second, and p95 in milliseconds",
+    )
 
 
 def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
@@ -201,7 +217,9 @@ def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
     axes[2].set(ylabel="p99 (s)", yscale="log", xlabel="seconds")
     axes[2].yaxis.set_major_formatter("{x:g}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
-    headline(figure, title)
+    headline(
+        figure, title, f"Three line plots over seconds, environments, throttled per second and p99: {', '.join(runs)}"
+    )
 
 
 def tide(run: Run, title: str, width: float = 900.0) -> None:
@@ -217,4 +235,6 @@ def tide(run: Run, title: str, width: float = 900.0) -> None:
     cold = np.histogram(run.arrived[run.cold], edges)[0] / np.maximum(seconds["answered"] * width, 1)
     axes[2].bar(hours, cold * 100, width=width / 3600 * 0.9, align="edge", color=RED)
     axes[2].set(ylabel="cold starts (%)", xlabel="hour of the day", xlim=(0, 24), xticks=range(0, 25, 3))
-    headline(figure, title)
+    headline(
+        figure, title, "Three plots over the hours of a day: requests per second, environments, cold starts in percent"
+    )

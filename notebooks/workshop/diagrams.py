@@ -70,9 +70,9 @@ def architecture():
         12,
         4.6,
         "A request passes three services; one build puts everything in place",
-        "Diagram: a request goes from you to API Gateway and to the Lambda function Predict, which reads the model store "
-        "in S3 and the image by its URL; buildspec.yml puts a package into the artifact bucket, from which CloudFormation "
-        "makes the API; IAM roles limit CloudFormation and the model store",
+        "Diagram: a request goes from you to API Gateway and to the Lambda function Predict, which reads the model "
+        "store in S3 and the image by its URL; buildspec.yml puts a package into the artifact bucket, from which "
+        "CloudFormation makes the API; IAM roles limit CloudFormation and the model store",
     )
     box(axes, 1.2, 3.5, "You", "GET /predict?url=…", SLATE, 1.9)
     box(axes, 4.3, 3.5, "API Gateway", "throttles, routes", BLUE)

@@ -29,8 +29,8 @@ def sweep(loads: Sequence[Load], ideal: float) -> None:
     headline(
         figure,
         f"{clients[-1]} clients get {loads[-1].throughput / ideal:.1f} times the throughput of one",
-        "Two line plots over the clients at once: predictions per second, beside the line of clients each as fast as one; "
-        "p50, p95 and p99 in milliseconds",
+        "Two line plots over the clients at once: predictions per second, beside the line of clients each as fast as "
+        "one; p50, p95 and p99 in milliseconds",
     )
 
 

@@ -39,7 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # MXNet's threads would spin while they wait, on cores that another worker's tests need.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
-    for name in ("JUPYTER_PATH", "PYTHONPATH"):
+    # Of `make test`, too: a test that calls make does so as a person would.
+    for name in ("JUPYTER_PATH", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
         os.environ.pop(name, None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that is asked for cleans up, too
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import importlib.util
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +27,9 @@ from tests.browser.gateway import ROOT, serve
 from tests.browser.labpage import NOTEBOOKS, SETTINGS, Lab
 from tests.browser.webpage import sources
 from workshop.emulator import Emulator, free_port
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [
@@ -62,6 +67,10 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+        # A decoder that was forked meanwhile holds the pipe whose end tells Playwright's driver to stop.
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +190,7 @@ def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
     env |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "IPYTHONDIR": str(folder / "ipython")}
     env |= {"ALLOWED_PRIVATE_HOSTS": pictures.removeprefix("http://")}
     arguments = f"--no-browser --port={free_port()} --ServerApp.port_retries=0"
+    arguments += " --LabApp.expose_app_in_browser=True"  # for the tests to open and close notebooks in it
     arguments += f" --FileCheckpoints.checkpoint_dir={folder / 'checkpoints'}"
     log = folder / "log"
     with log.open("wb") as output:
@@ -210,20 +220,49 @@ def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
         (folder / leftovers.RECORD).unlink()
 
 
+@pytest.fixture(scope="session")
+def jupyterlab(chromium, lab) -> "Iterator[Page]":
+    """JupyterLab in a window of its own, loaded once: that takes 10 CPU seconds, and to open a notebook in it one."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(lab.url.replace("/lab", "/lab/workspaces/tests", 1))
+    page.locator("#jp-main-dock-panel").wait_for()
+    page.wait_for_function("() => window.jupyterapp")
+    yield page
+    context.close()
+
+
+# Whatever was open goes, without a question about what is not saved.
+OPEN = """async (path) => {
+    const app = window.jupyterapp;
+    await app.restored;
+    for (const widget of [...app.shell.widgets("main")]) widget.dispose();
+    if (!path) return;
+    const widget = await app.commands.execute("docmanager:open", {path});
+    await widget.revealed;
+    await widget.context.sessionContext.ready;
+}"""
+
+
 @pytest.fixture
-def opened(chromium, lab):
-    """Open a notebook of the lab and wait for its kernel; afterwards nothing has been written into the checkout."""
+def opened(chromium, lab, jupyterlab):
+    """Open a notebook of the lab and wait for its kernel; afterwards nothing has been written into the checkout.
+
+    An address is opened in a new window, as by a person who follows it.
+    """
     before = {file: hashlib.sha256(file.read_bytes()).digest() for file in NOTEBOOKS}
     contexts = []
 
     def open_notebook(path: str) -> tuple:
-        context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(120_000)
-        # In a workspace of its own: Jupyter would start a kernel for each notebook that was open before.
-        own = f"/lab/workspaces/{Path(path).stem}/tree/{path}"
-        page.goto(path if "://" in path else lab.url.replace("/lab", own, 1))
+        page = jupyterlab
+        if "://" in path:
+            contexts.append(chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce"))
+            page = contexts[-1].new_page()
+            page.set_default_timeout(120_000)
+            page.goto(path)
+        else:
+            page.evaluate(OPEN, path)
         panel = page.locator(".jp-NotebookPanel:visible")
         panel.locator(".jp-CodeCell").first.wait_for()
         panel.locator(".jp-KernelName").filter(has_text="Python 3 (ipykernel)").wait_for()
@@ -235,5 +274,8 @@ def opened(chromium, lab):
         for page in context.pages:
             page.close(run_before_unload=False)
         context.close()
+    jupyterlab.evaluate(OPEN, "")
     lab.stop_kernels()
+    for dialog in jupyterlab.locator(".jp-Dialog").all():  # that a kernel is gone
+        dialog.press("Escape")
     assert {file: hashlib.sha256(file.read_bytes()).digest() for file in NOTEBOOKS} == before

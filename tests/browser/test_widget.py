@@ -82,9 +82,9 @@ def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, lab, screensh
     widget.get_by_label("Address").fill("not a url")
     widget.get_by_label("Address").press("Enter")
     panel.wait_for_words("host holds a blank")
-    panel.upload(SAMPLES / "tench.jpg")
+    panel.upload(SAMPLES / "church.jpg")  # not the picture of before: its drawing would be the same
     panel.wait_for_drawing()
     assert widget.get_by_role("status").inner_text() == ""
     lab.stop_kernels()  # nobody is left to answer
-    panel.upload(SAMPLES / "church.jpg")
+    panel.upload(SAMPLES / "tench.jpg")
     widget.get_by_role("status").filter(has_text="The kernel has not taken the file yet").wait_for()

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from workshop import diagrams, plots
+from workshop.deployment.delivery import Action
 from workshop.deployment.iam import ALLOWED
 from workshop.diagrams import arrow, box, canvas
 from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY, SLATE, headline
@@ -116,6 +117,36 @@ def draw_roles():
     arrow(axes, (6.6, 2.85), (8.8, 2.15), "put the bucket policy?", RED, dashed=True, offset=(0.75, 0.2))
     arrow(axes, (6.6, 1.1), (8.8, 1.8), "read the models?", RED, dashed=True, offset=(0.7, -0.2))
     arrow(axes, (6.6, 0.8), (8.8, 0.5), "write", GREEN, offset=(0, -0.22))
+    return figure
+
+
+def draw_pipeline(actions: Sequence[Action], branch: str):
+    """The pipeline from a push to the endpoint: its actions in their order, and what goes from one to the next.
+
+    `actions`: as `delivery.stages` gives them, a source, a build and two of the deploy; `branch`: whose pushes count.
+    """
+    source, build, make, execute = actions
+    places = (3.5, 6.1, 8.7, 11.3)
+    figure, axes = canvas(14.9, 2.6, f"A push to {branch} is built and deployed by {len(actions)} actions")
+    box(axes, 1.15, 1.75, "You", f"git push … {branch}", SLATE, 1.75, 1.15)
+    colours = (GREEN, BLUE, RED, RED)
+    words = ("Source", "Build", "Change set", "Execution")
+    for x, action, title, colour in zip(places, (source, build, make, execute), words, colours, strict=True):
+        box(
+            axes, x, 1.75, title, f"{action.provider}\n{action.detail}".replace("CodeStarSource", ""), colour, 2.0, 1.15
+        )
+    box(axes, 13.85, 1.75, "Endpoint", "GET /predict", SLATE, 1.7, 1.15)
+    for left, right in zip((1.15, *places), (*places, 13.85), strict=True):
+        arrow(axes, (left + 1.0, 1.75), (right - 1.0, 1.75))
+    configuration = make.configuration
+    files = [configuration[key].partition("::")[2] for key in ("TemplatePath", "TemplateConfiguration")]
+    role = configuration["RoleArn"].rpartition("/")[2]
+    for x, text in (
+        ((places[0] + places[1]) / 2, "hands on:\nthe commit's files"),
+        ((places[1] + places[2]) / 2, "hands on:\n" + "\n".join(files)),
+        ((places[2] + places[3]) / 2 + 0.35, f"in the role\n{role}"),
+    ):
+        axes.text(x, 0.95, text, ha="center", va="top", fontsize=11, color=INK, linespacing=1.35)
     return figure
 
 

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop import ROOT, ToldError, client, emulator
-from workshop.deployment import build, stacks
-from workshop.deployment.judge import TOOLCHAIN, World, pipeline, resolving
+from workshop.deployment import build, delivery, stacks
 from workshop.lab import Lab, connect
 
 # Of the caller's environment, what an installer needs to reach its packages; nothing else of it reaches the build.
@@ -34,15 +33,6 @@ KEPT_PREFIXES = ("AWS_", "SAM_", "PIP_", "UV_", "SSL_", "http_", "https_", "HTTP
 
 class RehearsalError(ToldError):
     """A step of the rehearsal failed; the message says which and what to do."""
-
-
-def action(lab: Lab, folder: Path) -> dict[str, Any]:
-    """The configuration of the pipeline's action that makes the change set, as CodePipeline would have it."""
-    world = World(lab.toolchain_stack, lab.partition, lab.region, lab.account)
-    chosen = {"ProjectId": lab.project_id, "WithPipeline": "true"}
-    resolved = resolving.resolve(resolving.load(folder / TOOLCHAIN), chosen, world)
-    ((_, found),) = pipeline.deploys(resolved)
-    return found["Configuration"]
 
 
 def check_out(commit: str, folder: Path) -> str:
@@ -78,7 +68,7 @@ def rehearse(lab: Lab, commit: str = "HEAD", say: Callable[[str], Any] = print) 
         folder.mkdir()
         built = check_out(commit, folder)
         say(f"source        commit {built[:12]}")
-        configuration = action(lab, folder)
+        configuration = delivery.change_set(delivery.stages(lab, folder))
         subprocess.run([sys.executable, "-m", "venv", Path(place, "python")], check=True)
         python, spec = Path(place, "python", "bin", "python"), build.read_buildspec(folder / "buildspec.yml")
         for phase in build.PHASES:

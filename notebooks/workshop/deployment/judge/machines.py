@@ -10,13 +10,14 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-from jsonschema import Draft202012Validator, validators
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from .finding import Finding
 from .resolving import Resolved
+
+if TYPE_CHECKING:  # importing it takes 2 s, which a notebook that only resolves a template need not wait for
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 DEFINITION_BYTES = 1_048_576
 NAME_CHARACTERS, LABEL_CHARACTERS = 80, 40
@@ -96,6 +97,8 @@ def judge_text(text: str, place: str) -> Iterator[Finding]:
 @cache
 def validator() -> Draft202012Validator:
     """A validator of the Amazon States Language."""
+    from jsonschema import Draft202012Validator, validators
+
     schema = files("cfnlint.data.schemas.other.step_functions").joinpath("statemachine.json").read_text()
     stricter = json.loads(schema.replace('"$ref": "#/"', '"$ref": "#"').replace('"$ref":"#/"', '"$ref":"#"'))
     kinds = stricter["definitions"]
@@ -109,6 +112,8 @@ def validator() -> Draft202012Validator:
 
 def _required_xor(_validator: Any, names: list[str], instance: Any, _schema: Any) -> Iterator[ValidationError]:
     """cfn-lint's own keyword: exactly one of these."""
+    from jsonschema.exceptions import ValidationError
+
     if isinstance(instance, dict) and sum(name in instance for name in names) != 1:
         shown = ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
         yield ValidationError(f"expected exactly one of {shown}")

@@ -245,7 +245,7 @@ class _Resolver:
         own = physical_name(name, {"Type": resource["Type"], "Properties": properties}, self.world)
         if attribute == "Arn" or (attribute == "Ref" and resource["Type"] in BY_ARN):
             return arn_of(resource["Type"], own, properties, self.world) or f"{own}.Arn"
-        return own if attribute == "Ref" else f"{own}.{attribute}"
+        return own if attribute in ("Ref", "Name") else f"{own}.{attribute}"
 
     def fn_getatt(self, operand: Any, place: str) -> str:
         name, attribute = operand.split(".", 1) if isinstance(operand, str) else operand

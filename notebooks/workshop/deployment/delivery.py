@@ -1,0 +1,71 @@
+"""The pipeline of toolchain.yml: its stages, the change set that it makes, and its last run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workshop import ROOT
+from workshop.deployment import stacks
+from workshop.deployment.judge import TOOLCHAIN, World, resolving
+from workshop.lab import Lab
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action of the pipeline. `configuration` is the one that CodePipeline gets; values may be empty."""
+
+    stage: str
+    name: str
+    provider: str
+    configuration: dict[str, Any]
+
+    @property
+    def detail(self) -> str:
+        """The one entry of the configuration that says what the action works on; "" for an unknown provider."""
+        keys = {
+            "CodeCommit": "RepositoryName",
+            "CodeStarSourceConnection": "FullRepositoryId",
+            "CodeBuild": "ProjectName",
+            "CloudFormation": "StackName",
+        }
+        return str(self.configuration.get(keys.get(self.provider, ""), ""))
+
+
+def stages(lab: Lab, folder: Path = ROOT) -> list[Action]:
+    """The actions in the order in which the pipeline runs them, as toolchain.yml of a checkout in `folder` has them.
+
+    The toolchain stack's parameters count where it is deployed, so that a connection to a repository's host shows.
+    """
+    world = World(lab.toolchain_stack, lab.partition, lab.region, lab.account)
+    deployed = stacks.parameters(lab.client("cloudformation"), lab.toolchain_stack)
+    chosen = deployed | {"ProjectId": lab.project_id, "WithPipeline": "true"}
+    resolved = resolving.resolve(resolving.load(folder / TOOLCHAIN), chosen, world)
+    (pipeline,) = [each for each in resolved.resources.values() if each["Type"] == "AWS::CodePipeline::Pipeline"]
+    return [
+        Action(stage["Name"], each["Name"], each["ActionTypeId"]["Provider"], each["Configuration"])
+        for stage in pipeline["Properties"]["Stages"]
+        for each in sorted(stage["Actions"], key=lambda action: action.get("RunOrder", 1))
+    ]
+
+
+def change_set(actions: list[Action]) -> dict[str, Any]:
+    """The configuration of the one action that makes a change set from a template."""
+    ((found),) = [each.configuration for each in actions if "TemplatePath" in each.configuration]
+    return found
+
+
+def last_run(lab: Lab) -> list[tuple[str, str]]:
+    """(stage, status) of the pipeline's last run, as ("Build", "Succeeded"); empty where no pipeline is deployed.
+
+    A stage that never ran has the status "not run yet".
+    """
+    name = lab.outputs(lab.toolchain_stack).get("Pipeline")
+    if not name:
+        return []
+    state = lab.client("codepipeline").get_pipeline_state(name=name)
+    return [
+        (stage["stageName"], stage.get("latestExecution", {}).get("status", "not run yet"))
+        for stage in state["stageStates"]
+    ]

@@ -127,7 +127,13 @@ def draw_pipeline(actions: Sequence[Action], branch: str):
     """
     source, build, make, execute = actions
     places = (3.5, 6.1, 8.7, 11.3)
-    figure, axes = canvas(14.9, 2.6, f"A push to {branch} is built and deployed by {len(actions)} actions")
+    figure, axes = canvas(
+        14.9,
+        2.6,
+        f"A push to {branch} is built and deployed by {len(actions)} actions",
+        "Diagram of the pipeline's actions from left to right: "
+        + ", ".join(f"{action.name} by {action.provider}" for action in actions),
+    )
     box(axes, 1.15, 1.75, "You", f"git push … {branch}", SLATE, 1.75, 1.15)
     colours = (GREEN, BLUE, RED, RED)
     words = ("Source", "Build", "Change set", "Execution")

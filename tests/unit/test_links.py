@@ -12,11 +12,8 @@ from workshop import ROOT
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def texts() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "*.md", "*.ipynb"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return [ROOT / name for name in listed.stdout.splitlines()]
+FILES = (*language.FILES, "benchmarks/*.md", "models/practice/*.md", "notebooks/samples/*.md")
+TEXTS = sorted({path for pattern in FILES for path in ROOT.glob(pattern)})
 
 
 def markdown(path: Path) -> str:

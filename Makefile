@@ -109,7 +109,7 @@ fuzz: setup ## send 100,000 odd requests and 20,000 damaged images to the functi
 	@$(RUN) tests.fuzz.fuzzing $(ARGS)
 	@SCHEMATHESIS_EXAMPLES=1000 $(RUN) pytest -s tests/e2e/test_schemathesis.py
 
-screenshots: setup ## take the README's screenshots again, of the page, JupyterLab and the last deploy's report
+screenshots: setup ## take the screenshots of README and docs again: page, JupyterLab, the last deploy's report
 	@SCREENSHOTS=docs/screenshots $(RUN) pytest tests/browser -k test_screenshot
 
 notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some

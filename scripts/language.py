@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "notebooks/*.ipynb")
-MOST_WHATS = 3  # in 1,000 words
+MOST_CLAUSES = 3  # in 1,000 words
 MOST_WORDS = 30  # in a sentence
 
 FENCE = re.compile(r"\s*(```|~~~)")
@@ -50,7 +50,7 @@ class Sentence:
         return sum(any(letter.isalnum() for letter in word) for word in self.words)
 
     @property
-    def whats(self) -> int:
+    def clauses(self) -> int:
         """Clauses that begin with "what"; a direct question that begins with it is none."""
         text = str(self)
         return len(WHAT.findall(text)) - bool(re.match(r"\W*what\b.*\?\W*$", text, re.IGNORECASE))
@@ -64,26 +64,26 @@ class Count:
     """A file's number of words, and the places and sentences that the limits are about."""
 
     words: int = 0
-    whats: list[tuple[str, Sentence]] = field(default_factory=list)
+    clauses: list[tuple[str, Sentence]] = field(default_factory=list)
     longest: int = 0
     long: list[tuple[str, Sentence]] = field(default_factory=list)
 
     def add(self, place: str, sentence: Sentence) -> None:
         self.words += sentence.length
-        self.whats += [(place, sentence)] * sentence.whats
+        self.clauses += [(place, sentence)] * sentence.clauses
         self.longest = max(self.longest, sentence.length)
         if sentence.length > MOST_WORDS:
             self.long.append((place, sentence))
 
     @property
-    def whats_in_1000(self) -> float:
-        return 1000 * len(self.whats) / max(self.words, 1)
+    def clauses_in_1000(self) -> float:
+        return 1000 * len(self.clauses) / max(self.words, 1)
 
     def faults(self) -> list[str]:
         """One line for each fault: place, what is wrong, sentence."""
         found = [f"{place}: {sentence.length} words: {sentence}" for place, sentence in self.long]
-        if self.whats_in_1000 > MOST_WHATS:
-            found += [f'{place}: "what": {sentence}' for place, sentence in self.whats]
+        if self.clauses_in_1000 > MOST_CLAUSES:
+            found += [f'{place}: "what": {sentence}' for place, sentence in self.clauses]
         return found
 
 
@@ -164,7 +164,7 @@ def main(names: list[str]) -> int:
     faults = [fault for counted in counts.values() for fault in counted.faults()]
     print('words  "what" in 1,000  longest sentence')
     for path, counted in counts.items():
-        print(f"{counted.words:5}{counted.whats_in_1000:17.1f}{counted.longest:18}  {path.name}")
+        print(f"{counted.words:5}{counted.clauses_in_1000:17.1f}{counted.longest:18}  {path.name}")
     print(*faults, sep="\n", file=sys.stderr)
     return 1 if faults else 0
 

@@ -35,7 +35,7 @@ def test_sentences_and_the_lines_that_they_begin_on(text, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "whats"),
+    ("text", "clauses"),
     [
         ("It says what it does and what not.", 2),
         ("What is left is billed.", 1),
@@ -44,9 +44,9 @@ def test_sentences_and_the_lines_that_they_begin_on(text, expected):
         ("Whatever comes is `what`.", 0),
     ],
 )
-def test_clauses_with_what(text, whats):
+def test_clauses_with_what(text, clauses):
     (sentence,) = language.sentences(text)
-    assert sentence.whats == whats
+    assert sentence.clauses == clauses
 
 
 def write(folder, name, text):

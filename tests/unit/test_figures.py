@@ -1,16 +1,20 @@
 """Figures: their alternative text, and titles that state the data."""
 
 import ast
+import base64
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from traitlets.config import Config
 
 from workshop import ROOT, plots
+from workshop.headless import runner
 from workshop.scale import figures
 
 MODULES = sorted((ROOT / "notebooks" / "workshop").rglob("*.py"))
@@ -31,6 +35,18 @@ def test_a_figure_is_shown_as_png_with_its_alternative_text(shell):
     plt.close(figure)
     assert "image/png" in data
     assert metadata["image/png"]["alt"] == "Bars of a and b. Twice as many."
+
+
+def test_a_page_of_a_notebook_has_the_alternative_text(tmp_path):
+    bundle = {"image/png": base64.b64encode(b"png").decode()}
+    metadata = {"image/png": {"alt": 'Bars of "a" & b'}}
+    output = nbformat.v4.new_output("display_data", bundle, metadata=metadata)
+    bare = nbformat.v4.new_output("display_data", bundle)
+    cells = [nbformat.v4.new_code_cell("show()", outputs=[output, bare])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "00_a.ipynb")
+    page = runner.write_page(tmp_path / "00_a.ipynb").read_text(encoding="utf-8")
+    texts = [image["alt"] for image in BeautifulSoup(page, "html.parser").find_all("img")]
+    assert texts == ['Bars of "a" & b', "No description has been provided for this image"]
 
 
 def unnamed(module: Path) -> list[int]:

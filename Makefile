@@ -17,7 +17,7 @@ VENV_PYTHON = "$(CURDIR)/.venv/bin/python"
 # In a container one often is root, and Jupyter asks to be told that this is meant.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 BIN = "$(CURDIR)/.venv/bin"
-CHECKS = format lint types templates imports spelling quick
+CHECKS = format lint types templates imports spelling language quick
 RUN = PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) -m
 
 # Another Python's settings would leak into ours.
@@ -56,22 +56,22 @@ deploy: setup ## run the notebooks in order, leave the endpoint running, print i
 	@$(RUN) workshop.headless.runner $(CHOICES) $(if $(MODEL),--model $(call quoted,$(MODEL))) \
 		$(if $(PRECISION),--precision $(call quoted,$(PRECISION))) $(PARAMETERS)
 
-preflight: setup ## before anything is made: what the account allows, what is in the way, what it costs
+preflight: setup ## ask the account, before anything is made: permissions, quotas, names, cost
 	@$(RUN) workshop.deployment.preflight $(CHOICES) $(PARAMETERS)
 
-rehearse: setup ## do here what the pipeline does on AWS, from the last commit: build, change set, smoke test
+rehearse: setup ## run the pipeline's steps on this machine, from the last commit: build, change set, smoke test
 	@$(RUN) workshop.deployment.rehearsal $(CHOICES)
 
-scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
+scale: setup ## run notebook 06 against the deployed stack: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
-test: setup ## check everything, on all cores; ARGS= names some tests, or says more to pytest
+test: setup ## run all tests, on all cores; ARGS= names some tests, or gives pytest options
 	@$(RUN) pytest -n auto $(ARGS)
 
-judge: setup ## say what AWS would refuse of the templates, the roles and the pipeline, without asking it
+judge: setup ## list everything in templates, roles and pipeline that AWS would reject; nothing is sent to AWS
 	@$(RUN) workshop.deployment.judge
 
-check: setup ## check what can be checked in a minute: the next seven, side by side
+check: setup ## the checks that take a minute: the next eight, side by side
 	@$(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=target $(CHECKS)
 
 format: setup ## whether all code has ruff's format; `.venv/bin/ruff format` gives it
@@ -92,6 +92,9 @@ imports: setup ## import-linter: which way imports run
 spelling: setup ## codespell
 	@$(BIN)/codespell
 
+language: setup ## whether the texts keep to docs/style.md: "what" clauses and the length of sentences
+	@$(BIN)/python scripts/language.py
+
 quick: setup ## the unit tests that are not marked slow
 	@$(RUN) pytest -q -n 2 -m "not slow" tests/unit tests/templates
 
@@ -99,14 +102,14 @@ coverage: setup ## which branches the unit tests take, by room
 	@$(RUN) pytest -q -n $(shell nproc) --cov --cov-report= tests/unit tests/fuzz tests/templates $(ARGS)
 	@$(BIN)/python scripts/coverage_by_room.py
 
-browser: setup ## check the page, the report and JupyterLab in headless Chromium
+browser: setup ## test the page, the report and JupyterLab in headless Chromium
 	@$(RUN) pytest tests/browser $(ARGS)
 
-fuzz: setup ## put 100,000 odd requests and 20,000 damaged images to the function, and more to the endpoint; ARGS=--help
+fuzz: setup ## send 100,000 odd requests and 20,000 damaged images to the function, and more to the endpoint; ARGS=--help
 	@$(RUN) tests.fuzz.fuzzing $(ARGS)
 	@SCHEMATHESIS_EXAMPLES=1000 $(RUN) pytest -s tests/e2e/test_schemathesis.py
 
-screenshots: setup ## take the README's screenshots again, of the page, JupyterLab and the last deploy's report
+screenshots: setup ## take the screenshots of README and docs again: page, JupyterLab, the last deploy's report
 	@SCREENSHOTS=docs/screenshots $(RUN) pytest tests/browser -k test_screenshot
 
 notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some
@@ -121,7 +124,7 @@ lab: setup ## open JupyterLab on the first notebook
 endpoint: setup ## print the URL of the deployed endpoint, alone
 	@$(RUN) workshop.headless.runner --endpoint $(CHOICES)
 
-bench: setup ## measure, side by side with peers; results go to benchmarks/
+bench: setup ## measure the function beside other frameworks; results go to benchmarks/
 	@$(RUN) benchmarks.serving $(ARGS)
 
 soak: setup ## ten minutes of good and bad requests while workers are killed; results go to benchmarks/
@@ -130,7 +133,7 @@ soak: setup ## ten minutes of good and bad requests while workers are killed; re
 emulator: setup ## start the emulator alone
 	@$(RUN) workshop.emulator start --port $(PORT)
 
-down: ## stop the emulator; everything of the local target is in its memory, and goes with it
+down: ## stop the emulator, which loses everything that is deployed on the local target
 	@if [ -x $(VENV_PYTHON) ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too

@@ -55,18 +55,25 @@ def arrow(axes, start, end, label="", color=INK, style="-|>", dashed=False, bend
         )
 
 
-def canvas(width, height, title):
-    """Blank axes of `width` by `height` units, an inch each."""
+def canvas(width, height, title, shows="Diagram"):
+    """Blank axes of `width` by `height` units, an inch each; `shows`: the parts of the diagram, as in `headline`."""
     figure, axes = plt.subplots(figsize=(width, height + 0.5))
     axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     axes.axis("off")
-    headline(figure, title)
+    headline(figure, title, shows)
     return figure, axes
 
 
 def architecture():
     """The lab's parts: what a request passes (solid) and what puts them there (dashed)."""
-    figure, axes = canvas(12, 4.6, "A request passes three services; one build puts everything in place")
+    figure, axes = canvas(
+        12,
+        4.6,
+        "A request passes three services; one build puts everything in place",
+        "Diagram: a request goes from you to API Gateway and to the Lambda function Predict, which reads the model "
+        "store in S3 and the image by its URL; buildspec.yml puts a package into the artifact bucket, from which "
+        "CloudFormation makes the API; IAM roles limit CloudFormation and the model store",
+    )
     box(axes, 1.2, 3.5, "You", "GET /predict?url=…", SLATE, 1.9)
     box(axes, 4.3, 3.5, "API Gateway", "throttles, routes", BLUE)
     box(axes, 7.5, 3.5, "Lambda: Predict", "libmxnet, Pillow,\nno server to keep", RED, 2.3, 1.15)
@@ -110,7 +117,16 @@ def request_path(cold: Mapping[str, float], warm: Mapping[str, float]):
     dearest = max(STEPS, key=lambda step: rows["cold"].get(step, 0) - rows["warm"].get(step, 0))
     share = (rows["cold"][dearest] - rows["warm"].get(dearest, 0)) / (totals["cold"] - totals["warm"])
     title = f"{totals['cold'] / 1000:.1f} s cold, {totals['warm']:.0f} ms warm"
-    figure, axes = canvas(13, 4.2, f"{title}: “{STEPS[dearest][0]}” is {share:.0%} of the difference")
+    steps = "; ".join(
+        f"{name}: " + ", ".join(f"{STEPS[step][0]} {ms:.0f} ms" for step, ms in row.items() if step in STEPS)
+        for name, row in rows.items()
+    )
+    figure, axes = canvas(
+        13,
+        4.2,
+        f"{title}: “{STEPS[dearest][0]}” is {share:.0%} of the difference",
+        f"Diagram of a request's steps with their times, and both requests as bars. {steps}",
+    )
     places, pitch = {"cold": (2.35, 1.05), "warm": (2.0, 0.45)}, 1.71
     for index, (step, (name, detail, color)) in enumerate(STEPS.items()):
         x = 1.75 + pitch * index

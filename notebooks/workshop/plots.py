@@ -32,9 +32,22 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
 
 
-def headline(figure, text: str) -> None:
-    """The figure's title, which states the finding, at its left edge."""
+def describe(figure: Figure, text: str) -> None:
+    """Give a figure its alternative text, for those who hear a page. It is saved beside the PNG in the notebook.
+
+    IPython asks an object for its forms by this method; the form itself is left to matplotlib's.
+    """
+    metadata = {"image/png": {"alt": " ".join(text.split())}}
+    figure._repr_mimebundle_ = lambda **_: ({}, metadata)  # type: ignore[attr-defined]
+
+
+def headline(figure: Figure, text: str, shows: str = "Figure") -> None:
+    """The figure's title, which states the finding, at its left edge; with `shows`, its alternative text.
+
+    `shows`: the kind of plot, its axes and parts, without a full stop.
+    """
     figure.suptitle(text, x=0.01, ha="left")
+    describe(figure, f"{shows}. {text}.")
 
 
 def room(
@@ -66,7 +79,8 @@ def bars(
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=13)
     axes.spines["left"].set_visible(False)
-    headline(figure, title)
+    values_named = ", ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
+    headline(figure, title, f"Horizontal bars, {xlabel}: {values_named}")
 
 
 def photo(axes, picture: np.ndarray, title: str = "", fontsize: float | None = None) -> None:
@@ -116,7 +130,8 @@ def predictions(
         row, column = divmod(index, columns)
         photo(figure.add_subplot(grid[row, 2 * column]), picture, names[index] if names else "")
         ranking(figure.add_subplot(grid[row, 2 * column + 1]), ranked, colour)
-    headline(figure, title)
+    first = ", ".join(f"{short(ranked[0]['class'])} {ranked[0]['probability']:.0%}" for ranked in rankings)
+    headline(figure, title, f"{len(pictures)} images, each beside bars of its most probable classes: {first}")
 
 
 def picture_row(
@@ -135,7 +150,8 @@ def picture_row(
         else:
             one.axis("off")
     room(figure, h_pad=0.06)
-    headline(figure, title)
+    shown = ", ".join(" ".join(name.split()) for name in names if name)
+    headline(figure, title, f"{len(pictures)} images side by side" + (f": {shown}" if shown else ""))
 
 
 def transfer(pieces: Sequence[tuple[str, int, int]], total: int, title: str) -> None:
@@ -158,4 +174,5 @@ def transfer(pieces: Sequence[tuple[str, int, int]], total: int, title: str) -> 
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.invert_yaxis()
-    headline(figure, title)
+    brought = ", ".join(f"{caption} {(end - start) / 1e6:.1f} MB" for caption, start, end in pieces)
+    headline(figure, title, f"One bar for each request over the position in the file: {brought}")

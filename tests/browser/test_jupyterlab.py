@@ -16,7 +16,7 @@ def test_screenshot_of_the_first_notebook_with_nothing_to_choose(opened, lab, sc
     assert page.locator(".jp-mod-current [role=tab]:visible, .lm-TabBar-tab.jp-mod-current").first.is_visible()
     assert panel.locator("h1").first.inner_text().startswith("Start here")
     contents = page.locator(".jp-TableOfContents:visible")
-    for heading in ("What will be built", "Check", "Exercises"):
+    for heading in ("The application", "Check", "Exercises"):
         contents.get_by_text(heading, exact=True).wait_for()
     assert page.locator(".jp-Dialog").count() == 0, page.locator(".jp-Dialog").inner_text()
     assert page.locator(".Toastify__toast").count() == 0  # no news to agree to, no build to start

@@ -100,6 +100,16 @@ def test_its_outputs_name_no_place_of_the_machine_that_made_them(notebook):
     assert not TRACES.findall(printed(notebook))
 
 
+def test_its_figures_have_alternative_text(notebook):
+    figures = [
+        (cell["id"], output["metadata"])
+        for cell in cells(notebook, "code")
+        for output in cell["outputs"]
+        if "image/png" in output.get("data", {})
+    ]
+    assert [name for name, metadata in figures if len(metadata.get("image/png", {}).get("alt", "")) < 20] == []
+
+
 def test_it_ends_with_a_check_that_can_fail(notebook):
     code = [source(cell) for cell in cells(notebook, "code")]
     assert any("assert " in text for text in code[-4:])

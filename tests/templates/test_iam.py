@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from workshop.deployment import figures, iam
 from workshop.deployment import probe as probing
-from workshop.deployment.iam import ALLOWED, REFUSED, Question, policy
+from workshop.deployment.iam import ALLOWED, DENIED, Question, policy
 
 pytestmark = pytest.mark.slow
 
@@ -47,14 +47,14 @@ def test_artifact_bucket_is_as_the_template_says(lab):
     ("action", "service", "rest", "decision"),
     [
         ("lambda:CreateFunction", "lambda", "function:templates-test-app-Predict", ALLOWED),
-        ("lambda:CreateFunction", "lambda", "function:payroll", REFUSED),
-        ("lambda:InvokeFunction", "lambda", "function:templates-test-app-Predict", REFUSED),
+        ("lambda:CreateFunction", "lambda", "function:payroll", DENIED),
+        ("lambda:InvokeFunction", "lambda", "function:templates-test-app-Predict", DENIED),
         ("logs:CreateLogGroup", "logs", "log-group:/aws/lambda/templates-test-predict", ALLOWED),
-        ("logs:DeleteLogGroup", "logs", "log-group:/aws/lambda/payroll", REFUSED),
+        ("logs:DeleteLogGroup", "logs", "log-group:/aws/lambda/payroll", DENIED),
         ("cloudwatch:PutMetricAlarm", "cloudwatch", "alarm:templates-test-errors", ALLOWED),
-        ("cloudwatch:DeleteAlarms", "cloudwatch", "alarm:payroll", REFUSED),
-        ("iam:CreateRole", "iam", "role/any", REFUSED),
-        ("iam:PutRolePolicy", "iam", "role/CodeStarWorker-templates-test-Lambda", REFUSED),
+        ("cloudwatch:DeleteAlarms", "cloudwatch", "alarm:payroll", DENIED),
+        ("iam:CreateRole", "iam", "role/any", DENIED),
+        ("iam:PutRolePolicy", "iam", "role/CodeStarWorker-templates-test-Lambda", DENIED),
     ],
 )
 def test_the_cloudformation_role_touches_the_project_only(lab, action, service, rest, decision):
@@ -68,9 +68,9 @@ def test_the_cloudformation_role_touches_the_project_only(lab, action, service, 
         ("s3:CreateBucket", "", ALLOWED),
         ("s3:PutEncryptionConfiguration", "", ALLOWED),
         ("s3:DeleteBucketPolicy", "", ALLOWED),
-        ("s3:PutBucketPolicy", "", REFUSED),
-        ("s3:GetObject", "/models/any", REFUSED),
-        ("s3:DeleteObject", "/models/any", REFUSED),
+        ("s3:PutBucketPolicy", "", DENIED),
+        ("s3:GetObject", "/models/any", DENIED),
+        ("s3:DeleteObject", "/models/any", DENIED),
     ],
 )
 def test_the_cloudformation_role_manages_the_store_but_not_its_policy_or_objects(lab, action, key, decision):
@@ -82,11 +82,11 @@ def test_the_cloudformation_role_manages_the_store_but_not_its_policy_or_objects
     ("action", "resource", "decision"),
     [
         ("logs:PutLogEvents", f"{LOGS}/templates-test-predict:log-stream:a", ALLOWED),
-        ("logs:PutLogEvents", f"{LOGS}/payroll:log-stream:a", REFUSED),
-        ("logs:CreateLogGroup", f"{LOGS}/templates-test-predict", REFUSED),
+        ("logs:PutLogEvents", f"{LOGS}/payroll:log-stream:a", DENIED),
+        ("logs:CreateLogGroup", f"{LOGS}/templates-test-predict", DENIED),
         ("xray:PutTraceSegments", "*", ALLOWED),
-        ("s3:GetObject", "arn:aws:s3:::templates-test-us-east-1-000000000000-models/models/any", REFUSED),
-        ("s3:ListBucket", "arn:aws:s3:::templates-test-us-east-1-000000000000-models", REFUSED),
+        ("s3:GetObject", "arn:aws:s3:::templates-test-us-east-1-000000000000-models/models/any", DENIED),
+        ("s3:ListBucket", "arn:aws:s3:::templates-test-us-east-1-000000000000-models", DENIED),
     ],
 )
 def test_the_lambda_role_writes_logs_and_traces_and_reads_no_model(lab, action, resource, decision):
@@ -108,7 +108,7 @@ def test_would_leaves_the_role_alone(lab):
     question = Question("", "s3:GetObject", store(lab, "/models/any"))
     before = iam.policies_of(lab.client("iam"), lab.lambda_role)
     assert iam.would(lab.client("iam"), [read], [question]) == [ALLOWED]
-    assert iam.would(lab.client("iam"), before.values(), [question]) == [REFUSED]
+    assert iam.would(lab.client("iam"), before.values(), [question]) == [DENIED]
     assert iam.policies_of(lab.client("iam"), lab.lambda_role) == before
 
 
@@ -125,26 +125,26 @@ def test_managed_policy_is_the_original_labs(lab):
 
 def test_a_probe_may_nothing_until_it_is_granted(probe):
     wishes = list(probe.requests())
-    assert probe.try_out(wishes, [REFUSED] * 6) == [REFUSED] * 6
+    assert probe.try_out(wishes, [DENIED] * 6) == [DENIED] * 6
     assert probe.reason("read a model") == "no Allow in either"
 
 
 def test_granting_replaces_what_was_granted_before(probe):
     probe.grant(policy(probe.read_statement("Allow")))
-    assert probe.try_out(["read a model", "replace a model"], [ALLOWED, REFUSED]) == [ALLOWED, REFUSED]
+    assert probe.try_out(["read a model", "replace a model"], [ALLOWED, DENIED]) == [ALLOWED, DENIED]
     probe.grant()
-    assert probe.try_out(["read a model"], [REFUSED]) == [REFUSED]
+    assert probe.try_out(["read a model"], [DENIED]) == [DENIED]
 
 
 @pytest.mark.parametrize(
     ("role", "bucket", "decision", "reason"),
     [
-        (None, None, REFUSED, "no Allow in either"),
+        (None, None, DENIED, "no Allow in either"),
         ("Allow", None, ALLOWED, ""),
         (None, "Allow", ALLOWED, ""),
         ("Allow", "Allow", ALLOWED, ""),
-        ("Deny", "Allow", REFUSED, "Deny in the role's policy"),
-        ("Allow", "Deny", REFUSED, "Deny in the bucket policy"),
+        ("Deny", "Allow", DENIED, "Deny in the role's policy"),
+        ("Allow", "Deny", DENIED, "Deny in the bucket policy"),
     ],
 )
 def test_either_grant_is_enough_and_either_deny_wins(probe, role, bucket, decision, reason):
@@ -157,7 +157,7 @@ def test_either_grant_is_enough_and_either_deny_wins(probe, role, bucket, decisi
 def test_try_out_returns_what_came_not_what_was_expected(probe, monkeypatch):
     until = iam.until
     monkeypatch.setattr(iam, "until", lambda ask, expected: until(ask, expected, seconds=0))
-    assert probe.try_out(["read a model"], [ALLOWED]) == [REFUSED]
+    assert probe.try_out(["read a model"], [ALLOWED]) == [DENIED]
 
 
 def test_an_error_other_than_a_refusal_is_raised(probe):
@@ -203,7 +203,7 @@ def test_statements_of_takes_single_values_and_lists():
 
 
 def test_draw_decisions_writes_the_word_into_each_tile():
-    columns = {"before": [REFUSED, ALLOWED], "after": [ALLOWED, ALLOWED]}
+    columns = {"before": [DENIED, ALLOWED], "after": [ALLOWED, ALLOWED]}
     figure = figures.draw_decisions("title", ["one", "two"], columns)
-    assert [text.get_text() for text in figure.axes[0].texts] == [REFUSED, ALLOWED, ALLOWED, ALLOWED]
+    assert [text.get_text() for text in figure.axes[0].texts] == [DENIED, ALLOWED, ALLOWED, ALLOWED]
     assert [text.get_fontweight() for text in figure.axes[0].texts] == ["normal", "normal", "bold", "normal"]

@@ -255,3 +255,20 @@ def test_the_build_gets_what_buildspec_asks_for(toolchain):
     given = {variable["Name"] for variable in environment["EnvironmentVariables"]} | {"AWS_REGION"}  # CodeBuild's own
     asked = set(re.findall(r"\$\{?([A-Z_]+)", (ROOT / "buildspec.yml").read_text()))
     assert asked <= given
+
+
+def test_notebook_03_gives_a_reason_for_each_statement_of_its_two_roles(toolchain):
+    notebook = json.loads((ROOT / "notebooks" / "03_edit_iam.ipynb").read_text(encoding="utf-8"))
+    (table,) = ["".join(cell["source"]) for cell in notebook["cells"] if cell["id"] == "statements-read"]
+    named = {
+        name
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    roles = [toolchain["Resources"][role]["Properties"] for role in ("CloudFormationRole", "LambdaRole")]
+    documents = [policy["PolicyDocument"] for role in roles for policy in role["Policies"]]
+    statements = [statement for document in documents for statement in document["Statement"]]
+    assert named == {statement["Sid"] for statement in statements}
+    wide = sum(each["Resource"] == "*" for each in statements)
+    assert f"{['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six'][wide]} statements have `*`" in table

@@ -1,15 +1,32 @@
-"""The pipeline of toolchain.yml: its stages, the change set that it makes, and its last run."""
+"""Change sets of the application, and the pipeline of toolchain.yml: its stages, its change set, and its last run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workshop import ROOT
 from workshop.deployment import stacks
-from workshop.deployment.judge import TOOLCHAIN, World, resolving
+from workshop.deployment.judge import APP, TOOLCHAIN, World, resolving
 from workshop.lab import Lab
+
+
+def changes(change_set: dict[str, Any], parameters: Mapping[str, str], folder: Path = ROOT) -> list[dict[str, Any]]:
+    """The changes of template.yml's resources that AWS lists; `change_set`: as `describe_change_set` returns it.
+
+    The emulator also lists resources whose condition is false with these values of the `parameters`.
+    """
+    template = resolving.load(folder / APP)
+    bare = {key: template[key] for key in ("Parameters", "Conditions")}
+    bare["Resources"] = {
+        name: {key: resource[key] for key in ("Type", "Condition") if key in resource}
+        for name, resource in template["Resources"].items()
+    }
+    off = template["Resources"].keys() - resolving.resolve(bare, parameters, World()).resources.keys()
+    listed = [each["ResourceChange"] for each in change_set["Changes"]]
+    return [each for each in listed if each["Action"] == "Remove" or each["LogicalResourceId"] not in off]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ def package(sizes: Mapping[str, int], limit: int) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=3)
     part, size = ordered[0]
     headline(
-        figure, f"The package fits: {(limit - total) / 1e6:.0f} MB to spare, and {size / total:.0%} of it is {part}"
+        figure,
+        f"The package fits: {(limit - total) / 1e6:.0f} MB to spare, and {size / total:.0%} of it is {part}",
+        f"One bar of the package's parts in MB, and a line at the limit of {limit / 1e6:.0f} MB",
     )
 
 
@@ -68,7 +70,11 @@ def stack_events(events: Sequence[dict]) -> None:
     times = [event["Timestamp"] for event in events]
     took = (max(times) - min(times)).total_seconds()
     longest = max(spans, key=lambda span: span[2] - span[1])[0]
-    headline(figure, f"CloudFormation worked for {took:.1f} s, longest on {longest}")
+    headline(
+        figure,
+        f"CloudFormation worked for {took:.1f} s, longest on {longest}",
+        "Bars over seconds, one for each resource, in the order in which they were begun",
+    )
 
 
 def cold_and_warm(seconds: Sequence[float]) -> None:
@@ -81,12 +87,23 @@ def cold_and_warm(seconds: Sequence[float]) -> None:
         axes.annotate(text, (index, value), (0, 4), textcoords="offset points", ha="center", fontsize=11, color=INK)
     axes.set(xlabel="request", ylabel="seconds", xticks=range(1, len(seconds) + 1))
     axes.tick_params(axis="x", length=0, labelcolor=GREY)
-    headline(figure, f"The first answer takes {seconds[0] / warm:.0f} times as long as the next ones")
+    headline(
+        figure,
+        f"The first answer takes {seconds[0] / warm:.0f} times as long as the next ones",
+        f"Bars of the seconds of {len(seconds)} requests in their order",
+    )
 
 
 def draw_roles():
-    """Who acts in which role, and what the two are still refused (red, dashed)."""
-    figure, axes = canvas(12, 4.0, "Each service acts in a role of its own; two permissions are missing on purpose")
+    """Who acts in which role, and what the two are still denied (red, dashed)."""
+    figure, axes = canvas(
+        12,
+        4.0,
+        "Each service acts in a role of its own; two permissions are missing on purpose",
+        "Diagram: CloudFormation acts in one role and may create functions, API and logs, but not put "
+        "the bucket policy of the model store; Lambda acts in another role and may write log lines and "
+        "traces, but not read the models",
+    )
     box(axes, 1.4, 3.0, "CloudFormation", "deploys template.yml", SLATE, 2.3, 0.9)
     box(axes, 1.4, 0.95, "Lambda", "runs the functions", SLATE, 2.3, 0.9)
     box(axes, 5.3, 3.0, "…-CloudFormation", "role", BLUE, 2.5, 0.9)
@@ -110,7 +127,13 @@ def draw_pipeline(actions: Sequence[Action], branch: str):
     """
     source, build, make, execute = actions
     places = (3.5, 6.1, 8.7, 11.3)
-    figure, axes = canvas(14.9, 2.6, f"A push to {branch} is built and deployed by {len(actions)} actions")
+    figure, axes = canvas(
+        14.9,
+        2.6,
+        f"A push to {branch} is built and deployed by {len(actions)} actions",
+        "Diagram of the pipeline's actions from left to right: "
+        + ", ".join(f"{action.name} by {action.provider}" for action in actions),
+    )
     box(axes, 1.15, 1.75, "You", f"git push … {branch}", SLATE, 1.75, 1.15)
     colours = (GREEN, BLUE, RED, RED)
     words = ("Source", "Build", "Change set", "Execution")
@@ -134,7 +157,7 @@ def draw_pipeline(actions: Sequence[Action], branch: str):
 
 
 def draw_decisions(title: str, wishes: Sequence[str], columns: dict[str, Sequence[str]], frame_changes: bool = True):
-    """A tile for each wish (row) and state of a role (column): green where allowed, red where refused.
+    """A tile for each wish (row) and state of a role (column): green where allowed, red where denied.
 
     `columns` maps a state's name to its decisions, one for each wish. Decisions that begin with "allowed" are green;
     the word stands in each tile too, so that the picture needs no colour vision. With `frame_changes`, a tile that
@@ -160,13 +183,25 @@ def draw_decisions(title: str, wishes: Sequence[str], columns: dict[str, Sequenc
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    headline(figure, title)
+    said = "; ".join(
+        f"{label}: "
+        + ", ".join(f"{wish} {' '.join(each.split())}" for wish, each in zip(wishes, decisions, strict=True))
+        for label, decisions in columns.items()
+    )
+    headline(figure, title, f"Table of tiles, green where allowed, red where denied. {said}")
     return figure
 
 
 def draw_order():
     """What must go before what, and why."""
-    figure, axes = diagrams.canvas(12, 3.9, "Each arrow says what must be gone, or empty, before the next can go")
+    figure, axes = diagrams.canvas(
+        12,
+        3.9,
+        "Each arrow says what must be gone, or empty, before the next can go",
+        "Diagram: the model store is emptied before the app stack is deleted; the app stack, "
+        "the grants of notebook 03 and the contents of the artifact bucket go before the "
+        "toolchain stack",
+    )
     diagrams.box(axes, 1.5, 3.2, "1. Model store", "every version", plots.GREEN, 2.3, 0.9)
     diagrams.box(axes, 5.7, 3.2, "2. App stack", "API, functions, empty bucket", plots.BLUE, 2.7, 0.9)
     diagrams.box(axes, 5.7, 1.9, "3. Grants", "added by notebook 03", plots.RED, 2.7, 0.9)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # The inline policies that notebook 03 adds, by the role that gets them. Notebook 07 takes them away again: IAM deletes
 # no role that has a policy CloudFormation does not know of.
 GRANTS = {"CloudFormation": "put-model-store-policy", "Lambda": "read-model-store"}
-ALLOWED, REFUSED = "allowed", "refused"
+ALLOWED, DENIED = "allowed", "denied"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def statements_of(document: dict) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def may(iam, role_arn: str, questions: Sequence[Question], expected: Sequence[str] | None = None) -> list[str]:
-    """ "allowed" or "refused" for each question, by `simulate_principal_policy` of the role as it is now.
+    """ "allowed" or "denied" for each question, by `simulate_principal_policy` of the role as it is now.
 
     One call per question: a simulation answers for every pair of action and resource, also those nobody asked about.
     After an edit, `expected` says what is to come of it: IAM takes seconds to spread a change on AWS, so it asks again,
@@ -101,7 +101,7 @@ def would(iam, documents: Iterable[dict], questions: Sequence[Question]) -> list
 
 def _verdict(answer: dict) -> str:
     decisions = {result["EvalDecision"] for result in answer["EvaluationResults"]}
-    return ALLOWED if decisions == {"allowed"} else REFUSED
+    return ALLOWED if decisions == {"allowed"} else DENIED
 
 
 def short(arn: str, account: str) -> str:

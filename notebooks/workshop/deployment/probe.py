@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from botocore.exceptions import ClientError
 
 from workshop.deployment import iam
-from workshop.deployment.iam import ALLOWED, REFUSED, policy
+from workshop.deployment.iam import ALLOWED, DENIED, policy
 
 
 class Probe:
@@ -121,7 +121,7 @@ class Probe:
         }
 
     def try_out(self, wishes: Sequence[str], expected: Sequence[str]) -> list[str]:
-        """ "allowed" or "refused" for each wish, from really asking.
+        """ "allowed" or "denied" for each wish, from really asking.
 
         IAM takes seconds to spread a change on AWS, so it asks again, for a minute at most, while the answers differ
         from `expected`; what came last is returned, whatever it is. An error other than AccessDenied is raised.
@@ -130,7 +130,7 @@ class Probe:
         return iam.until(lambda: [_answer(requests[wish]) for wish in wishes], list(expected))
 
     def reason(self, wish: str) -> str:
-        """Why a wish was refused, from S3's own message; "" when it was not."""
+        """Why a wish was denied, from S3's own message; "" when it was not."""
         try:
             self.requests()[wish]()
         except ClientError as error:
@@ -195,11 +195,11 @@ def why(error: ClientError) -> str:
 
 
 def _answer(request: Callable, *also: str) -> str:
-    """ "allowed", or "refused" for AccessDenied and the error codes named in `also`; any other error is raised."""
+    """ "allowed", or "denied" for AccessDenied and the error codes named in `also`; any other error is raised."""
     try:
         request()
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("AccessDenied", "403", *also):
             raise
-        return REFUSED
+        return DENIED
     return ALLOWED

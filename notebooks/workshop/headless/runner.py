@@ -160,10 +160,11 @@ def execute(path: Path, parameters: dict[str, Any], folder: Path, progress: Prog
 
 
 def write_page(notebook: Path) -> Path:
-    """The executed notebook as an HTML page beside it."""
+    """The executed notebook as an HTML page beside it, with the figures' alternative texts."""
     from nbconvert import HTMLExporter
 
-    body, _ = HTMLExporter().from_filename(str(notebook))
+    template = Path(__file__).with_name("page.html.jinja").read_text(encoding="utf-8")
+    body, _ = HTMLExporter(raw_template=template).from_filename(str(notebook))
     page = notebook.with_suffix(".html")
     page.write_text(body, encoding="utf-8")
     return page

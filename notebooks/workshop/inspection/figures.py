@@ -23,7 +23,7 @@ def steps(counts: np.ndarray, middle: int, title: str) -> None:
     axes.bar(positions, counts, width=1.0, color=np.where(inside, BLUE, SKY))
     axes.set(xlabel="step (127 is the largest weight of the channel)", ylabel="weights", xlim=(-128, 128))
     axes.set_xticks([-127, -64, 0, 64, 127])
-    headline(figure, title)
+    headline(figure, title, "Histogram of a layer's weights over the steps of 8 bits")
 
 
 def _cuboid(axes, x: float, width: float, height: float, depth: float, colour: str) -> None:
@@ -85,7 +85,7 @@ def network(stages, title: str, size: int = 224) -> None:
         )
     axes.set(xlim=(-1, (len(blocks) - 1) * pitch + 0.9), ylim=(floor - 1.25, 1.9), aspect="equal")
     axes.axis("off")
-    headline(figure, title)
+    headline(figure, title, "The network's stages as blocks from left to right, with shape and parameters of each")
 
 
 def mosaic(tiles: np.ndarray, columns: int, gap: int = 1, value: float = 1.0) -> np.ndarray:
@@ -120,7 +120,7 @@ def feature_rows(picture: np.ndarray, rows: Sequence[tuple[str, np.ndarray]], ti
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
-    headline(figure, title)
+    headline(figure, title, "The image, and below it rows of feature maps, one row for each stage")
 
 
 def two_explanations(
@@ -147,7 +147,7 @@ def two_explanations(
                 axes[3].add_patch(plt.Rectangle(corner, side, side, facecolor=colour, alpha=0.6, edgecolor="white"))
     handles = [Patch(facecolor=colour, alpha=0.6, label=name) for name, colour in kinds.items()]
     figure.legend(handles=handles, loc="outside lower right", ncols=3, fontsize=13)
-    headline(figure, title)
+    headline(figure, title, f"{len(rows)} images, each beside two heat maps: occlusion and Grad-CAM")
 
 
 def neighbours(
@@ -176,7 +176,7 @@ def neighbours(
                     above = axes.annotate(heading, (0, 1), (0, 7), "axes fraction", "offset points", fontsize=13)
                     above.set_in_layout(False)
                 axes.spines[:].set(visible=True, color=GREEN if mark else GREY, linewidth=4.5 if mark else 1)
-    headline(figure, title)
+    headline(figure, title, "Images, each beside its nearest neighbours in the last layer")
 
 
 def same_numbers(first: np.ndarray, second: np.ndarray, title: str, *, xlabel: str, ylabel: str) -> None:
@@ -187,7 +187,7 @@ def same_numbers(first: np.ndarray, second: np.ndarray, title: str, *, xlabel: s
     axes.plot([low, 1], [low, 1], color=GREY, linewidth=1.2, zorder=0)
     axes.scatter(first, second, s=46, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.6)
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.6), ylim=(low, 1.6), aspect="equal")
-    headline(figure, title)
+    headline(figure, title, f"Scatter plot on logarithmic axes, {ylabel} over {xlabel}, and the diagonal")
 
 
 def difference(first: np.ndarray, second: np.ndarray, gain: int = 4) -> np.ndarray:
@@ -211,7 +211,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str], title: str) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set(xlabel="the network says", ylabel="the picture shows")
-    headline(figure, title)
+    headline(figure, title, f"Confusion matrix of {len(names)} classes, rows the true and columns the predicted class")
 
 
 def reliability(bins: Sequence[Bin], title: str) -> None:
@@ -236,7 +236,7 @@ def reliability(bins: Sequence[Bin], title: str) -> None:
     for one in (axes, counts):
         one.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    headline(figure, title)
+    headline(figure, title, "Bars of the share that is right by probability, with the diagonal, above a count")
 
 
 def known_beside_unknown(scores: Mapping[str, float], known: Sequence[str], threshold: float, title: str) -> None:
@@ -259,4 +259,4 @@ def known_beside_unknown(scores: Mapping[str, float], known: Sequence[str], thre
     axes.set_xlabel(f"score; known from {threshold:.2f} on")
     patches = [Patch(color=BLUE, label="shows one of the classes"), Patch(color=ORANGE, label="shows none of them")]
     axes.legend(handles=patches, loc="lower right", frameon=False)
-    headline(figure, title)
+    headline(figure, title, "A bar for each picture's score, coloured by whether it shows one of the classes, and the bound")

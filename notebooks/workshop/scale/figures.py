@@ -26,7 +26,12 @@ def sweep(loads: Sequence[Load], ideal: float) -> None:
         right.plot(clients, values, "o-", color=colour, label=f"p{percent}")
     right.set(xlabel="clients at once", ylabel="milliseconds", xticks=clients, ylim=0)
     right.legend()
-    headline(figure, f"{clients[-1]} clients get {loads[-1].throughput / ideal:.1f} times the throughput of one")
+    headline(
+        figure,
+        f"{clients[-1]} clients get {loads[-1].throughput / ideal:.1f} times the throughput of one",
+        "Two line plots over the clients at once: predictions per second, beside the line of clients each as fast as "
+        "one; p50, p95 and p99 in milliseconds",
+    )
 
 
 def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
@@ -40,14 +45,18 @@ def cold_and_warm(cold: Sequence[Try], warm: Sequence[Try]) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set(xlabel="seconds", yticks=[0, 1], yticklabels=["warm", "cold"], ylim=(-0.5, 1.5))
     ratio = np.median([one.seconds for one in cold]) / np.median([one.seconds for one in warm])
-    headline(figure, f"A cold start takes {ratio:.0f} times as long as a warm request")
+    headline(
+        figure,
+        f"A cold start takes {ratio:.0f} times as long as a warm request",
+        "Points of warm and cold requests over seconds, logarithmic",
+    )
 
 
 def tries(load: Load, limit: int) -> None:
-    """Every HTTP request over time: answered or throttled, one row for each picture."""
+    """Every HTTP request over time: answered or throttled, one row for each image."""
     figure, axes = plt.subplots(figsize=(10, 4.6))
     refused, answered = [one for one in load.tries if one.refused], [one for one in load.tries if one.status == 200]
-    for chosen, colour, marker, label in ((answered, BLUE, "o", "answered"), (refused, ORANGE, "|", "refused")):
+    for chosen, colour, marker, label in ((answered, BLUE, "o", "answered"), (refused, ORANGE, "|", "throttled")):
         axes.scatter(
             [one.began for one in chosen],
             [one.picture for one in chosen],
@@ -57,18 +66,19 @@ def tries(load: Load, limit: int) -> None:
             linewidths=2 if marker == "|" else 0,
             label=f"{label}: {len(chosen)}",
         )
-    axes.set(xlabel="seconds", ylabel="picture, in the order of their sending", xlim=(0, load.elapsed * 1.02))
+    axes.set(xlabel="seconds", ylabel="image, in the order of sending", xlim=(0, load.elapsed * 1.02))
     axes.invert_yaxis()
     axes.legend(loc="lower left")
     headline(
         figure,
         f"{load.clients} clients, {limit} executions at once: "
-        f"{len(answered)} of {len(load.answers)} pictures answered after {len(refused)} refusals",
+        f"{len(answered)} of {len(load.answers)} images answered, {len(refused)} requests throttled",
+        "Points of requests over seconds, one row for each image, answered and throttled ones in two colours",
     )
 
 
 def mosaic(groups: Mapping[str, Sequence[np.ndarray]], title: str, columns: int = 12) -> None:
-    """Pictures by what they were taken for: one row for each class, `columns` pictures (uint8, H, W, 3) at most."""
+    """Images by predicted class: one row for each class, `columns` images (uint8, H, W, 3) at most."""
     figure, axes = plt.subplots(len(groups), columns, figsize=(12, 1.05 * len(groups) + 0.6), squeeze=False)
     for row, (name, pictures) in enumerate(groups.items()):
         for column in range(columns):
@@ -76,7 +86,7 @@ def mosaic(groups: Mapping[str, Sequence[np.ndarray]], title: str, columns: int 
             if column < len(pictures):
                 axes[row, column].imshow(pictures[column])
         axes[row, 0].text(-0.1, 0.5, name, transform=axes[row, 0].transAxes, ha="right", va="center", color=INK)
-    headline(figure, title)
+    headline(figure, title, f"Rows of small images by predicted class: {', '.join(groups)}")
 
 
 def bills(named: Mapping[str, Mapping[str, float]], title: str) -> None:
@@ -95,13 +105,14 @@ def bills(named: Mapping[str, Mapping[str, float]], title: str) -> None:
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     figure.legend(loc="outside lower center", ncols=min(len(items), 5))
-    headline(figure, title)
+    totals = ", ".join(f"{name} ${total:,.2f}" for name, total in zip(named, left, strict=True))
+    headline(figure, title, f"Stacked bars of US dollars for a million predictions: {totals}")
 
 
 def lines_cross(
     requests: np.ndarray, costs: Mapping[str, np.ndarray], crossings: Mapping[str, float | None], title: str
 ) -> None:
-    """Monthly cost by monthly requests on logarithmic axes; `crossings`: where to mark which line meets Lambda's."""
+    """Monthly cost by monthly requests on logarithmic axes; `crossings`: where a line meets the instances'."""
     figure, axes = plt.subplots(figsize=(10, 5))
     for amounts, colour in zip(costs.values(), COLOURS, strict=False):
         axes.plot(requests, amounts, color=colour)
@@ -134,15 +145,16 @@ def lines_cross(
             annotation_clip=False,
             fontsize=12,
         )
-    headline(figure, title)
+    headline(figure, title, f"Lines of US dollars a month over predictions a month, logarithmic: {', '.join(costs)}")
 
 
-def memory(
-    sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, measured: Mapping[int, float], title: str
-) -> None:
-    """Duration and cost of a million predictions by memory setting; `measured`: the durations (ms) that were swept."""
+def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, measured: Mapping[int, float]) -> None:
+    """Duration and cost of a million predictions by memory setting (MB): lines of a fit, and points.
+
+    `measured`: the durations (ms) by memory setting. The title compares the smallest setting with the largest.
+    """
     figure, axes = plt.subplots(figsize=(10, 4.4))
-    axes.plot(sizes, milliseconds, color=BLUE)
+    axes.plot(sizes, milliseconds, color=BLUE, label="fitted")
     axes.plot(list(measured), list(measured.values()), "o", color=BLUE, label="measured")
     axes.legend(loc="center right")
     axes.set(xlabel="memory (MB)", ylim=0)
@@ -154,7 +166,14 @@ def memory(
     other.set_ylim(0)
     axes.axvline(MEGABYTES_PER_VCPU, color=GREY, linewidth=1, linestyle=":")
     axes.annotate("one vCPU", (MEGABYTES_PER_VCPU, 0), (6, 14), textcoords="offset points", color=INK)
-    headline(figure, title)
+    small, large = min(measured), max(measured)
+    times = measured[large] / measured[small]
+    headline(
+        figure,
+        f"Measured with {large:,} MB instead of {small:,}: {times:.2f} times the duration, "
+        f"{times * large / small:.2f} times the price",
+        "Two lines over the memory in MB: milliseconds, with measured points, and dollars of compute for a million",
+    )
 
 
 def validation(rows: Sequence[tuple[str, Sequence[Load], Load, Run]]) -> None:
@@ -177,11 +196,15 @@ def validation(rows: Sequence[tuple[str, Sequence[Load], Load, Run]]) -> None:
         axes.bar(places + 0.2, simulated, 0.38, color=ORANGE, label="predicted")
         axes.set(xticks=places, xticklabels=[name for name, *_ in rows], xlabel="clients at once", ylabel=label)
     left.legend(loc="upper left", bbox_to_anchor=(0, 1.18), ncols=2)
-    headline(figure, f"Predicted for runs it has not seen: at most {max(errors):.0%} off")
+    headline(
+        figure,
+        f"Predicted for rounds that it has not seen: at most {max(errors):.0%} off",
+        "Pairs of bars, measured and predicted, by clients at once: predictions per second, and p95 in milliseconds",
+    )
 
 
 def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
-    """Environments, refused requests and p99 over time, one colour for each run."""
+    """Environments, throttled requests and p99 over time, one colour for each run."""
     figure, axes = plt.subplots(3, 1, figsize=(10, 8.4), sharex=True)
     for (name, run), colour in zip(runs.items(), COLOURS, strict=False):
         seconds = run.over_time(width)
@@ -190,11 +213,13 @@ def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
         axes[1].plot(seconds["at"], refused, color=colour)
         axes[2].plot(seconds["at"], seconds["p99"], color=colour)
     axes[0].set(ylabel="environments", ylim=0)
-    axes[1].set(ylabel="refused per second", ylim=0)
+    axes[1].set(ylabel="throttled per second", ylim=0)
     axes[2].set(ylabel="p99 (s)", yscale="log", xlabel="seconds")
     axes[2].yaxis.set_major_formatter("{x:g}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
-    headline(figure, title)
+    headline(
+        figure, title, f"Three line plots over seconds, environments, throttled per second and p99: {', '.join(runs)}"
+    )
 
 
 def tide(run: Run, title: str, width: float = 900.0) -> None:
@@ -210,4 +235,6 @@ def tide(run: Run, title: str, width: float = 900.0) -> None:
     cold = np.histogram(run.arrived[run.cold], edges)[0] / np.maximum(seconds["answered"] * width, 1)
     axes[2].bar(hours, cold * 100, width=width / 3600 * 0.9, align="edge", color=RED)
     axes[2].set(ylabel="cold starts (%)", xlabel="hour of the day", xlim=(0, 24), xticks=range(0, 25, 3))
-    headline(figure, title)
+    headline(
+        figure, title, "Three plots over the hours of a day: requests per second, environments, cold starts in percent"
+    )

@@ -32,7 +32,7 @@ def learning_rate(epochs: Sequence[Epoch], rates: np.ndarray, title: str) -> Non
     _phases(axes, epochs)
     axes.plot(np.arange(1, len(rates) + 1) / len(rates) * len(epochs), rates, color=BLUE)
     axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, max(rates) * 1.25))
-    headline(figure, title)
+    headline(figure, title, "Line of the learning rate over the epochs, with the size of the views")
 
 
 class LearningCurves:
@@ -72,7 +72,7 @@ class LearningCurves:
         right.set(xlabel="epoch", ylabel="top-1 accuracy", title="Accuracy", ylim=(0, 1.08))
         right.yaxis.set_major_formatter(PercentFormatter(1))
         right.legend(loc="lower right")
-        headline(figure, title)
+        headline(figure, title, "Two lines over the epochs: loss and accuracy of the training views")
         plt.close(figure)
         if self.handle:
             self.handle.update(figure)

@@ -21,7 +21,7 @@ def _noise(rng: np.random.Generator, number: int) -> Image.Image:
 
 def _clouds(rng: np.random.Generator, number: int) -> Image.Image:
     """Noise whose spectrum falls as that of photographs does, in colours that go together."""
-    frequencies = np.fft.fftfreq(SIDE)
+    frequencies = np.fft.fftfreq(SIDE, 1.0)
     distance = np.hypot(frequencies[:, None], frequencies)
     distance[0, 0] = 1
     falling = distance ** (0.6, 1.0, 1.4, 1.8)[number % 4]
@@ -87,7 +87,7 @@ def _plot(rng: np.random.Generator, number: int) -> Image.Image:
     (
         lambda: axes.plot(np.cumsum(rng.normal(size=(60, 4)), axis=0)),
         lambda: axes.bar(range(8), rng.uniform(size=8)),
-        lambda: axes.scatter(*rng.normal(size=(2, 200)), c=rng.uniform(size=200)),
+        lambda: axes.scatter(rng.normal(size=200), rng.normal(size=200), c=rng.uniform(size=200)),
         lambda: axes.imshow(rng.normal(size=(12, 12))),
         lambda: axes.pie(rng.uniform(0.1, 1, 5)),
         lambda: axes.hist(rng.normal(size=500), 30),

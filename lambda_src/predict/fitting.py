@@ -45,13 +45,13 @@ class Fitting(NamedTuple):
     def of(cls, said: Mapping[str, Any]) -> "Fitting":
         """The fitting that `input` of a model.json names. Raises ValueError, which says what was expected."""
         size, fit, fraction = said.get("size"), said.get("fit"), said.get("fraction")
-        if type(size) is not int or not LEAST <= size <= MOST:
+        if not isinstance(size, int) or isinstance(size, bool) or not LEAST <= size <= MOST:
             raise ValueError(f"its input has the size {size!r}: expected a whole number from {LEAST} to {MOST}")
         if fit == SQUASH:
             return cls(size)
         if fit != CENTRE_CROP:
             raise ValueError(f"its pictures are fitted by {fit!r}: expected {SQUASH!r} or {CENTRE_CROP!r}")
-        if type(fraction) not in (int, float) or not 0 < fraction <= 1:
+        if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
             raise ValueError(f"its centre crop has the fraction {fraction!r}: expected a number above 0, at most 1")
         return cls(size, float(fraction))
 

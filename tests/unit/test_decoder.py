@@ -201,7 +201,7 @@ def test_a_picture_of_all_the_pixels_that_are_allowed_fits_into_the_functions_me
 
 
 def test_memory_is_limited(decoder_of):
-    decoder = decoder_of(lambda data: Prepared(bytes(500 << 20)[:0]), limit=200 << 20)
+    decoder = decoder_of(lambda data, fitting: Prepared(bytes(500 << 20)[:0]), limit=200 << 20)
     problem = refusal(decoder)
     assert (problem.code, problem.status) == ("image_too_large", 413)
 

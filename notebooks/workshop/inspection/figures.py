@@ -259,4 +259,6 @@ def known_beside_unknown(scores: Mapping[str, float], known: Sequence[str], thre
     axes.set_xlabel(f"score; known from {threshold:.2f} on")
     patches = [Patch(color=BLUE, label="shows one of the classes"), Patch(color=ORANGE, label="shows none of them")]
     axes.legend(handles=patches, loc="lower right", frameon=False)
-    headline(figure, title, "A bar for each picture's score, coloured by whether it shows one of the classes, and the bound")
+    headline(
+        figure, title, "A bar for each picture's score, coloured by whether it shows one of the classes, and the bound"
+    )

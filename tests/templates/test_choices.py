@@ -92,6 +92,7 @@ def root(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     text = (ROOT / APPLICATION).read_text()
     body, count = re.subn(r"CodeUri: \S+", f"CodeUri: s3://{bucket}/code.zip", text)
     assert count == 3
+    (folder / APPLICATION).write_text(text)
     (folder / "template-export.yml").write_text(body)
     yield folder
     s3.delete_object(Bucket=bucket, Key="code.zip")

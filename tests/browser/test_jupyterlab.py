@@ -76,8 +76,9 @@ RUNS = [*NOTEBOOKS[:-1], *AGAIN, NOTEBOOKS[-1]]
 SHORTER = {
     "06": {
         "concurrency = [1, 2, 3, 4]": "concurrency = [1, 2]",
-        "requests = 320": "requests = 64",
-        "images = 200": "images = 60",
+        "requests = 160": "requests = 64",
+        "images = 120": "images = 60",
+        "repeats = 20": "repeats = 5",
     }
 }
 

@@ -290,6 +290,11 @@ def check_together(values: Mapping[str, str]) -> None:
                 f"precision 'int8': the model {model!r} has no {INT8_SYMBOL} in {folder}; choose float32, or make the "
                 "file (`python -m workshop.models.quantization`)"
             )
+    if "Runtime" in values and values.get("TARGET", "local") == "local":
+        raise ChoiceError(
+            "Runtime needs TARGET=aws: the emulator runs functions by its own Python, which is the workbook's; choose "
+            "that one, as in PYTHON=/path/to/python3.12"
+        )
     if values.get("WithPipeline") == "true" and values.get("TARGET", "local") == "local":
         raise ChoiceError("WithPipeline=true needs TARGET=aws: the emulator has no CodePipeline")
 

@@ -30,7 +30,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help choices setup deploy preflight rehearse scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
-	endpoint judge bench soak emulator down clean lock
+	test-pythons endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk
 
 test: setup ## check everything, on all cores; ARGS= names some tests, or says more to pytest
 	@$(RUN) pytest -n auto $(ARGS)
+
+test-pythons: choices ## run unit and package tests and one deploy on each Python that is found; ARGS= names versions
+	@"$(PYTHON)" scripts/test_pythons.py $(ARGS)
 
 judge: setup ## say what AWS would refuse of the templates, the roles and the pipeline, without asking it
 	@$(RUN) workshop.deployment.judge

@@ -50,11 +50,12 @@ case ${1:-} in
 	[ "${1:-}" = --fetch ] || exit 0
 	if command -v uv >/dev/null; then
 		echo "No Python 3.11 to 3.14 was found: uv fetches Python $preferred." >&2
-		uv python install --quiet "$preferred" >&2 && find_newest && exit
+		uv python install --quiet "$preferred" >/dev/null 2>&1 && find_newest && exit
+		why="; uv could not fetch one, and 'uv python install $preferred' says why"
 	fi
-	cat >&2 <<-'END'
-		set-up: Python 3.11 to 3.14 with venv was not found: install it (Debian, Ubuntu: apt-get install python3 python3-venv; Fedora: dnf install python3; macOS: in a Linux x86-64 container, as of .devcontainer), or uv, which fetches one, or name one: make PYTHON=/path/to/python3.13
-	END
+	echo "set-up: Python 3.11 to 3.14 with venv was not found: install it (Debian, Ubuntu: apt-get install python3" \
+		"python3-venv; Fedora: dnf install python3; macOS: in a Linux x86-64 container, as of .devcontainer), or uv, which" \
+		"fetches one, or name one: make PYTHON=/path/to/python3.13${why:-}" >&2
 	exit 1
 	;;
 esac

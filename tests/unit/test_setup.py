@@ -253,6 +253,7 @@ def test_without_a_python_or_a_network_one_sentence_says_how_to_get_it(bare, wit
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("set-up: ")]
     for words in ("3.11 to 3.14", "Debian, Ubuntu: apt-get", "Fedora: dnf", "macOS", "container", "make PYTHON="):
         assert words in said
+    assert ("uv python install 3.13" in said) == with_uv
 
 
 @pytest.mark.parametrize("python", ["/nonexistent", "/", "true", "false", "no such/python"])

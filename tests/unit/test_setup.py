@@ -226,6 +226,10 @@ def test_without_a_python_uv_fetches_one(bare, tmp_path):
     place.parent.mkdir(parents=True)
     place.write_text(f'#!/bin/sh\n[ "$1" = -c ] && echo "$0" || exec {base} "$@"\n')
     place.chmod(0o755)
+    library = tmp_path / "mirror" / "python" / "lib" / "python3.13"
+    library.mkdir(parents=True)
+    settings = "# system configuration generated and used by the sysconfig module\nbuild_time_vars = {}\n"
+    (library / "_sysconfigdata__linux_x86_64-linux-gnu.py").write_text(settings)
     archive = tmp_path / "mirror" / "cpython.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(place.parent.parent, "python")

@@ -1,9 +1,8 @@
 # The lab's commands. `make help` lists them.
 TARGET ?= local
 PORT ?= 4566
-# Found by itself: the first of these that is Python 3.11 and runs.
-PYTHON ?= $(shell for p in python3.11 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { command -v "$$p"; break; }; done)
+# Found by itself: the Python that made .venv, else the newest that works.
+PYTHON ?= $(shell sh scripts/find_python.sh)
 
 # The names on the command line. What is no variable of this file is a parameter of a stack (workshop/choices.py).
 VARIABLES = TARGET MODEL PRECISION REGION PROJECT_ID PORT PYTHON ARGS
@@ -31,21 +30,20 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help choices setup deploy preflight rehearse scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
-	endpoint judge bench soak emulator down clean lock
+	test-pythons endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 	@echo 'Choices: TARGET=local|aws MODEL=practice|efficientnet-lite0|imagenet|<path or prefix> PRECISION=float32|int8 REGION= PROJECT_ID= PORT=4566 PYTHON='
-	@[ -z "$(PYTHON)" ] || { echo 'make deploy takes the parameters of both stacks, too; one that is not named stays as it is:'; \
-		PYTHONPATH=notebooks "$(PYTHON)" -m workshop.choices; }
+	@python="$(PYTHON)"; [ -z "$$python" ] || { \
+		echo 'make deploy takes the parameters of both stacks, too; one that is not named stays as it is:'; \
+		PYTHONPATH=notebooks "$$python" -m workshop.choices; }
 
 # Before anything is installed or started: is everything known, and possible, that is chosen?
 choices:
-	@python="$(PYTHON)"; if [ -z "$$python" ]; then echo "set-up: Python 3.11 was not found: install it (apt-get install" \
-		"python3.11 python3.11-venv, conda create -n lab python=3.11, or pyenv install 3.11), or name it:" \
-		"make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	@python="$(PYTHON)"; if [ -z "$$python" ]; then python=$$(sh scripts/find_python.sh --fetch) || exit 1; fi; \
 	if [ "$$("$$python" -c 'print(311)' 2>/dev/null)" != 311 ]; then echo "set-up: PYTHON=$$python is not a Python that runs:" \
-		"name one with make PYTHON=/path/to/python3.11, or leave it out, and it is looked for" >&2; exit 1; fi; \
+		"name one with make PYTHON=/path/to/python3.13, or leave it out, and it is looked for" >&2; exit 1; fi; \
 	PYTHONPATH=notebooks:lambda_src "$$python" -m workshop.choices --for "$(MAKECMDGOALS)" --given '$(GIVEN)' \
 		-- $(call settings,$(filter-out PYTHON ARGS AWS_%,$(sort $(VARIABLES) $(GIVEN))))
 
@@ -67,6 +65,9 @@ scale: setup ## run notebook 06 against the deployed stack: load, throttling, bu
 
 test: setup ## run all tests, on all cores; ARGS= names some tests, or gives pytest options
 	@$(RUN) pytest -n auto $(ARGS)
+
+test-pythons: choices ## run unit and package tests and one deploy on each Python that is found; ARGS= names versions
+	@"$(PYTHON)" scripts/test_pythons.py $(ARGS)
 
 judge: setup ## list everything in templates, roles and pipeline that AWS would reject; nothing is sent to AWS
 	@$(RUN) workshop.deployment.judge
@@ -141,5 +142,5 @@ clean: down ## remove everything that the commands made, the environments too
 		.aws-sam .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-lock: setup ## resolve environment.yml and requirements-emulator.in into the locks
+lock: setup ## resolve environment.yml and requirements-*.in into the locks, one for each Python
 	@$(VENV_PYTHON) scripts/lock.py

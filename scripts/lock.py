@@ -1,16 +1,22 @@
 """Resolve the direct pins into the full locks: `make lock`.
 
-environment.yml (its pip section) becomes requirements.txt; requirements-emulator.in and requirements-linter.in become
-the .txt of their names. All are resolved for Linux x86-64 and any Python 3.11, whatever runs this.
+environment.yml (its pip section) becomes one lock for each Python, requirements-3.11.txt to requirements-3.14.txt.
+requirements-emulator.in and requirements-linter.in become the .txt of their names, one for all Pythons. All are
+resolved for Linux x86-64, whatever runs this.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HEADER = "# Made by `make lock` from {source}: edit that file, not this one.\n"
 
 
@@ -31,27 +37,48 @@ def direct_pins(environment: Path = ROOT / "environment.yml") -> list[str]:
     return pins
 
 
-def lock(source: str, requirements: list[str], target: Path) -> None:
-    """Resolve `requirements` and write all the pins to `target`. Raises SystemExit when there is no solution."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--python-version", "3.11.0"]
-    # An existing lock is kept where it still fits; without it, all would move to the newest.
-    command += ["--python-platform", "x86_64-manylinux_2_28", "--no-header", "--output-file", str(target), "-"]
-    result = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"make lock: {target.name}: {result.stderr.strip()}")
-    lines = [
-        line.replace("# via -r -", f"# via {source}").replace("#   -r -", f"#   {source}")
-        for line in target.read_text(encoding="utf-8").splitlines()
-    ]
-    target.write_text(HEADER.format(source=source) + "\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{target.name}: {sum('==' in line for line in lines)} packages")
+def compiled(requirements: list[str], python: str, target: Path) -> str:
+    """The lock of `requirements` for one Python, with the pins of `target` where they still fit.
+
+    Without them, all would move to the newest. MXNet's metadata asks for a NumPy below 2, which our own pin overrides.
+    Raises SystemExit when there is no solution.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output, override = Path(folder, target.name), Path(folder, "override")
+        if target.exists():
+            shutil.copy(target, output)
+        override.write_text("\n".join(line for line in requirements if line.startswith("numpy==")))
+        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--python-version", f"{python}.0"]
+        command += ["--python-platform", "x86_64-manylinux_2_28", "--override", str(override)]
+        command += ["--no-header", "--output-file", str(output), "-"]
+        result = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
+        if result.returncode:
+            sys.exit(f"make lock: {target.name}: {result.stderr.strip()}")
+        return re.sub(rf"(?m)^    #.* {re.escape(str(override))}\n", "", output.read_text(encoding="utf-8"))
+
+
+def lock(source: str, requirements: list[str], pythons: Sequence[str], target: Path) -> None:
+    """Resolve `requirements` for each of `pythons`, which must give the same, and write all the pins to `target`."""
+    first, *others = [compiled(requirements, python, target) for python in pythons]
+    if any(pins(each) != pins(first) for each in others):
+        sys.exit(f"make lock: {target.name}: Python {pythons[0]} and {pythons[-1]} need other versions: make two locks")
+    text = first.replace("# via -r -", f"# via {source}").replace("#   -r -", f"#   {source}")
+    target.write_text(HEADER.format(source=source) + text, encoding="utf-8")
+    print(f"{target.name}: {len(pins(text))} packages")
+
+
+def pins(text: str) -> list[str]:
+    """The lines of a lock that name a version."""
+    return [line for line in text.splitlines() if "==" in line and not line.lstrip().startswith("#")]
 
 
 def main() -> None:
-    lock("environment.yml", direct_pins(), ROOT / "requirements.txt")
+    for python in PYTHONS:
+        lock("environment.yml", direct_pins(), [python], ROOT / f"requirements-{python}.txt")
     for which in ("emulator", "linter"):
         source = ROOT / f"requirements-{which}.in"
-        lock(source.name, source.read_text(encoding="utf-8").splitlines(), source.with_suffix(".txt"))
+        requirements = source.read_text(encoding="utf-8").splitlines()
+        lock(source.name, requirements, (PYTHONS[0], PYTHONS[-1]), source.with_suffix(".txt"))
 
 
 if __name__ == "__main__":

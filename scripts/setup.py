@@ -1,12 +1,15 @@
 """Make the virtual environments that the lab needs, when they are missing or their lock has changed.
 
-    python3.11 scripts/setup.py              both
-    python3.11 scripts/setup.py emulator     that one alone
-    python3.11 scripts/setup.py linter       the third, which the tests make when they need it
+    python3 scripts/setup.py              both
+    python3 scripts/setup.py emulator     that one alone
+    python3 scripts/setup.py linter       the third, which the tests make when they need it
 
-`.venv` is the workbook's (requirements.txt), `.venv-emulator` the emulator's (requirements-emulator.txt): a Lambda
-worker of the emulator must not see the workbook's packages. `.venv-linter` is that of the templates' security linter
-(requirements-linter.txt), whose pins do not fit the workbook's. Standard library only, as nothing is installed yet.
+They are of the Python that runs this, 3.11 to 3.14; scripts/find_python.sh finds one.
+
+`.venv` is the workbook's (requirements-3.11.txt to requirements-3.14.txt, a lock for each Python), `.venv-emulator` the
+emulator's (requirements-emulator.txt): a Lambda worker of the emulator must not see the workbook's packages.
+`.venv-linter` is that of the templates' security linter (requirements-linter.txt), whose pins do not fit the
+workbook's. Standard library only, as nothing is installed yet.
 
 A stamp written last says that an environment is whole, and for which lock, Python and place it was made. Without it, or
 with another, the environment is made again from nothing, so a kill at any moment does no harm.
@@ -27,8 +30,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+VERSION = "{}.{}".format(*sys.version_info)
 LOCKS = {
-    "workbook": ("requirements.txt", ".venv"),
+    "workbook": (f"requirements-{VERSION}.txt", ".venv"),
     "emulator": ("requirements-emulator.txt", ".venv-emulator"),
     "linter": ("requirements-linter.txt", ".venv-linter"),
 }
@@ -39,6 +44,8 @@ ROOM = {
     "linter": 400_000_000,
 }  # bytes; twice what each takes, for the downloads
 STAMP = ".complete"
+# Besides its lock, the workbook's environment holds the project itself, as these say.
+PROJECT = ("pyproject.toml", "compatibility/mxnet_names.py", "compatibility/mxnet_names.pth")
 UV_CACHE = Path(".build", "uv")  # where the home folder is read-only
 
 
@@ -52,7 +59,7 @@ def check_platform(
     machine: str | None = None,
     libc: str | None = None,
 ) -> None:
-    """Raise SetupError unless this is Python 3.11 on Linux x86-64 with glibc, which MXNet 1.9.1 needs."""
+    """Raise SetupError unless this is Python 3.11 to 3.14 on Linux x86-64 with glibc, which MXNet 1.9.1 needs."""
     machine = platform.machine() if machine is None else machine
     libc = platform.libc_ver()[0] if libc is None else libc
     if system != "linux" or machine not in ("x86_64", "AMD64") or libc != "glibc":
@@ -60,10 +67,10 @@ def check_platform(
             f"the lab needs Linux on x86-64 with glibc, and this is {system} on {machine}: on Windows use WSL 2; on "
             "macOS, ARM or Alpine a Linux x86-64 container, GitHub Codespaces or SageMaker Studio"
         )
-    if tuple(version[:2]) != (3, 11):
+    if ".".join(map(str, version[:2])) not in PYTHONS:
         raise SetupError(
-            f"the lab needs Python 3.11, and this is {'.'.join(map(str, version[:3]))}: install python3.11, or name "
-            "one with `make PYTHON=/path/to/python3.11 …`"
+            f"the lab needs Python {PYTHONS[0]} to {PYTHONS[-1]}, and this is {'.'.join(map(str, version[:3]))}: name "
+            "another with `make PYTHON=/path/to/python3.13 …`, or leave PYTHON out, and it is looked for"
         )
 
 
@@ -78,8 +85,12 @@ def check_room(folder: Path, needed: int) -> None:
 
 
 def fingerprint(lock: Path, environment: Path) -> str:
-    """What an environment depends on: its lock, the Python that made it, and its place (its scripts name it)."""
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    """What an environment depends on: its lock, the Python that made it, and its place (its scripts name it).
+
+    The workbook's depends on how the project itself is installed, too.
+    """
+    files = [lock, *(ROOT / name for name in PROJECT if environment == ROOT / ".venv")]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return f"{digest} {platform.python_version()} {sys.base_prefix} {environment}"
 
 
@@ -133,6 +144,7 @@ def find_uv(uv_requirement: str | None, environment: Path, pip: list[str]) -> li
 def install(lock: Path, environment: Path) -> None:
     """Install `lock` into `environment`, an empty virtual environment: with uv, or with pip when uv cannot.
 
+    A lock is whole, so nothing is resolved: MXNet's metadata refuses a NumPy that it computes with.
     On 2 cores the workbook's 180 packages take uv 15 s and pip 80 s. Raises SetupError with the installer's last line.
     """
     python = str(environment / "bin" / "python")
@@ -144,7 +156,7 @@ def install(lock: Path, environment: Path) -> None:
     if pip_has_its_own_index(pip):
         why = "pip is told of an index of its own, which uv does not read"
     elif uv := find_uv(uv_requirement, environment, pip):
-        result = run([*uv, "pip", "install", "--quiet", "--python", python, "-r", str(lock)])
+        result = run([*uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", str(lock)])
         if not result.returncode:
             return
         why = f"uv could not ({last_line(result)})"
@@ -152,7 +164,7 @@ def install(lock: Path, environment: Path) -> None:
         why = "uv, which is faster, could not be installed"
     print(f"pip installs {lock.name}, which takes minutes: {why}", flush=True)
     target = [] if pip is own_pip else ["--python", python]
-    result = run([*pip, *target, "install", "--quiet", "-r", str(lock)])
+    result = run([*pip, *target, "install", "--quiet", "--no-deps", "-r", str(lock)])
     if result.returncode:
         raise SetupError(
             f"{lock.name} could not be installed: {last_line(result)} (is PyPI reachable? then run this again)"
@@ -214,7 +226,7 @@ def make(which: str) -> bool:
         if result.returncode:
             shutil.rmtree(environment, ignore_errors=True)
             said = "; ".join((result.stdout + result.stderr).strip().splitlines()[:1]) or "no message"
-            raise SetupError(f"python -m venv failed: {said} (on Debian and Ubuntu: apt-get install python3.11-venv)")
+            raise SetupError(f"python -m venv failed: {said} (on Debian and Ubuntu: apt-get install python3-venv)")
         install(lock, environment)
         if which == "workbook":
             install_project(environment)

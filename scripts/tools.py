@@ -9,7 +9,7 @@ it has an index of its own, which uv does not read. The exit status is the insta
 import subprocess
 import sys
 
-LOCK = "requirements.txt"
+LOCK = "requirements-{}.{}.txt".format(*sys.version_info)
 
 
 def main(names: list[str]) -> int:

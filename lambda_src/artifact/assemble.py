@@ -1,6 +1,8 @@
-"""Assemble the Predict function's artifact for Amazon Linux 2, x86-64, from any host.
+"""Assemble the Predict function's artifact for Amazon Linux, x86-64, from any host.
 
-    python assemble.py --artifact FOLDER
+    PYTHONPATH=lambda_src python -m artifact.assemble --artifact FOLDER
+
+The build's parameters say for which Lambda runtime (artifact.runtime).
 
 The artifact holds the function's package, its Python dependencies as manylinux2014 wheels, and `lib/` with libmxnet
 and the shared libraries it needs that the Lambda runtime lacks. Third-party parts are kept in a cache whose name is a
@@ -9,10 +11,8 @@ nothing.
 """
 
 import argparse
-import compileall
 import hashlib
 import os
-import py_compile
 import re
 import shutil
 import subprocess
@@ -21,15 +21,14 @@ import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
 
+from artifact import runtime
+
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "predict"
 CACHE = HERE.parents[1] / ".build" / "artifact"
-PYTHON = (3, 11)
-PLATFORM = [
-    "--python-platform=x86_64-manylinux2014",
-    f"--python-version={PYTHON[0]}.{PYTHON[1]}",
-    "--only-binary=:all:",
-]
+PLATFORM = ["--python-platform=x86_64-manylinux2014", "--only-binary=:all:"]
+# Whatever the function's Python: a shared library knows none, and these are the last wheels of their packages.
+NATIVE_PYTHON = "3.11"
 
 # Where each shared library comes from, in an installed wheel: a pattern -> the name the loader asks for.
 NATIVE_LIBRARIES = {
@@ -57,13 +56,13 @@ UNUSED = [
 ]
 
 
-def install(target: Path, requirements: Path, *options: str) -> None:
-    """Install wheels for Lambda's platform into the folder `target`, whatever this machine is.
+def install(target: Path, requirements: Path, python: str, *options: str) -> None:
+    """Install wheels for Lambda's platform and a Python (`3.13`) into the folder `target`, whatever this machine is.
 
     Raises CalledProcessError, the installer's words shown, when it fails.
     """
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", *PLATFORM, *options]
-    command += ["--target", str(target), "--requirements", str(requirements)]
+    command += [f"--python-version={python}", "--target", str(target), "--requirements", str(requirements)]
     done = subprocess.run(command, capture_output=True, text=True, env=pips_index() | os.environ)
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)
@@ -78,9 +77,9 @@ def pips_index() -> dict[str, str]:
     return {"UV_DEFAULT_INDEX": found[1]} if found else {}
 
 
-def install_dependencies(target: Path) -> None:
+def install_dependencies(target: Path, python: str) -> None:
     """Install the function's Python dependencies, without what it does not use."""
-    install(target, SOURCE / "requirements.txt")
+    install(target, SOURCE / "requirements.txt", python)
     for pattern in UNUSED:
         for path in sorted(target.rglob("*")):
             if path.exists() and fnmatch(path.relative_to(target).as_posix(), pattern):
@@ -95,7 +94,7 @@ def extract_native_libraries(target: Path) -> None:
     """
     target.mkdir()
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        install(Path(folder), HERE / "native-libraries.txt", "--no-deps")
+        install(Path(folder), HERE / "native-libraries.txt", NATIVE_PYTHON, "--no-deps")
         for pattern, name in NATIVE_LIBRARIES.items():
             found = list(Path(folder).glob(pattern))
             if len(found) != 1:
@@ -104,9 +103,9 @@ def extract_native_libraries(target: Path) -> None:
             (target / name).chmod(0o755)
 
 
-def third_party() -> Path:
-    """The folder of dependencies and libraries, assembled now or by an earlier build."""
-    digest = hashlib.sha256()
+def third_party(name: str) -> Path:
+    """The folder of dependencies and libraries for the runtime `name`, assembled now or by an earlier build."""
+    digest = hashlib.sha256(name.encode())
     for file in (SOURCE / "requirements.txt", HERE / "native-libraries.txt", Path(__file__)):
         digest.update(file.read_bytes())
     folder = CACHE / digest.hexdigest()[:16]
@@ -115,9 +114,9 @@ def third_party() -> Path:
         with tempfile.TemporaryDirectory(dir=CACHE) as partial:
             whole = Path(partial, "whole")
             whole.mkdir()
-            install_dependencies(whole)
+            install_dependencies(whole, runtime.version(name))
             extract_native_libraries(whole / "lib")
-            compile_modules(whole)
+            compile_modules(whole, name)
             try:
                 whole.rename(folder)
             except OSError:  # another build was quicker
@@ -126,33 +125,25 @@ def third_party() -> Path:
     return folder
 
 
-def compile_modules(folder: Path) -> None:
-    """Write bytecode for every module: Lambda cannot write it, and would compile at each cold start."""
-    compileall.compile_dir(
-        folder,
-        quiet=2,
-        stripdir=str(folder),
-        prependdir="/var/task",
-        force=True,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
+def compile_modules(folder: Path, name: str) -> None:
+    """Write the runtime's bytecode for every module: Lambda cannot write it, and would compile at each cold start."""
+    options = ["-qq", "-f", "--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", "/var/task"]
+    subprocess.run([runtime.interpreter(name), "-m", "compileall", *options, str(folder)], check=True)
 
 
-def assemble(artifact: Path) -> None:
-    """Fill the folder `artifact`, which must be empty or missing."""
-    if sys.version_info[:2] != PYTHON:
-        raise SystemExit(
-            f"assemble.py: run it with Python {PYTHON[0]}.{PYTHON[1]}, whose bytecode the runtime reads; "
-            f"this is {sys.version.split()[0]}"
-        )
-    shutil.copytree(third_party(), artifact, dirs_exist_ok=True)
+def assemble(artifact: Path, name: str = runtime.THIS) -> None:
+    """Fill the folder `artifact`, which must be empty or missing, for the runtime `name`.
+
+    Raises SystemExit where this machine has no Python of that runtime.
+    """
+    shutil.copytree(third_party(name), artifact, dirs_exist_ok=True)
     modules = Path(tempfile.mkdtemp())
     try:
         package = modules / SOURCE.name
         package.mkdir()
         for module in SOURCE.glob("*.py"):
             shutil.copy2(module, package)
-        compile_modules(modules)
+        compile_modules(modules, name)
         shutil.copytree(modules, artifact, dirs_exist_ok=True)
     finally:
         shutil.rmtree(modules)
@@ -161,4 +152,4 @@ def assemble(artifact: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--artifact", type=Path, required=True, help="the folder to fill")
-    assemble(parser.parse_args().artifact)
+    assemble(parser.parse_args().artifact, runtime.chosen())

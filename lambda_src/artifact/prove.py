@@ -1,11 +1,12 @@
-"""Prove that an artifact can run on AWS Lambda (python3.11: Amazon Linux 2, x86-64, glibc 2.26).
+"""Prove that an artifact can run on AWS Lambda, x86-64: python3.12 and later on Amazon Linux 2023, python3.11 on 2.
 
     PYTHONPATH=lambda_src python -m artifact.prove FOLDER
 
 Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in
 the artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and,
-in a Python that sees nothing but the artifact and the standard library, the function's modules import and libmxnet
-predicts. Exits with 1 and one line per finding when something is wrong.
+in a Python of the runtime's version that sees nothing but the artifact and the standard library, the function's modules
+import and libmxnet predicts. The build's parameters say which runtime it is (artifact.runtime). Exits with 1 and one
+line per finding when something is wrong.
 """
 
 import argparse
@@ -19,11 +20,13 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
+from artifact import runtime
 from predict.limits import UNZIPPED_BYTES
 
 HEADROOM = 5_000_000  # bytes that a dependency's next release may grow by
 
-# In the python3.11 base image: glibc 2.26 and GCC 7.3's runtime libraries, and zlib.
+# Of glibc, GCC's runtime and zlib, in the base images of all Python runtimes. The packages of one (lambda/python:3.12)
+# are listed in https://github.com/amazonlinux/amazon-linux-2023/issues/585; glibc 2.34 keeps libdl and its like.
 RUNTIME_LIBRARIES = {
     "ld-linux-x86-64.so.2",
     "libc.so.6",
@@ -38,7 +41,10 @@ RUNTIME_LIBRARIES = {
 }
 # predict.codings loads them before what needs them, and the loader then knows them by name. The probe below tries it.
 LOADED_BEFORE = ("libbrotlicommon-",)
-NEWEST_SYMBOLS = {"GLIBC": (2, 26), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0), "ZLIB": (1, 2, 7)}
+# https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html; a GCC's newest symbols:
+# https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html
+AMAZON_LINUX_2 = {"GLIBC": (2, 26), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0), "ZLIB": (1, 2, 7)}
+AMAZON_LINUX_2023 = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": (7, 0, 0), "ZLIB": (1, 2, 9)}
 
 # A fully connected layer of known weights: softmax([1, 3]) must come out. Run with the artifact alone on sys.path.
 PROBE = '''
@@ -151,7 +157,12 @@ def library_findings(folder: Path) -> list[str]:
     ]
 
 
-def symbol_findings(folder: Path) -> list[str]:
+def newest_symbols(name: str) -> dict[str, tuple[int, ...]]:
+    """The newest version of each family of symbols that the runtime `name` has."""
+    return AMAZON_LINUX_2 if name == "python3.11" else AMAZON_LINUX_2023
+
+
+def symbol_findings(folder: Path, name: str = runtime.THIS) -> list[str]:
     """Symbol versions of system libraries that are newer than the runtime's."""
     findings = []
     for path, elf in elf_files(folder):
@@ -163,7 +174,7 @@ def symbol_findings(folder: Path) -> list[str]:
                     continue
                 for version in versions:
                     family, _, number = version.name.partition("_")
-                    newest = NEWEST_SYMBOLS.get(family)
+                    newest = newest_symbols(name).get(family)
                     if not number[:1].isdigit():
                         findings += [f"{path.relative_to(folder)}: {library.name} {version.name}: not a public version"]
                     elif newest is None or tuple(map(int, number.split("."))) > newest:
@@ -172,11 +183,11 @@ def symbol_findings(folder: Path) -> list[str]:
     return findings
 
 
-def run_findings(folder: Path) -> list[str]:
-    """What goes wrong when a Python that sees only the artifact imports the function and predicts."""
+def run_findings(folder: Path, name: str = runtime.THIS) -> list[str]:
+    """What goes wrong when a Python of the runtime that sees only the artifact imports the function and predicts."""
     environment = {"PATH": "/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", PROBE, str(folder)],
+        [runtime.interpreter(name), "-I", "-S", "-c", PROBE, str(folder)],
         env=environment,
         capture_output=True,
         text=True,
@@ -186,26 +197,26 @@ def run_findings(folder: Path) -> list[str]:
     return [] if done.returncode == 0 else [f"import and predict: {(done.stderr or done.stdout).strip()[-2000:]}"]
 
 
-def prove(folder: Path) -> list[str]:
-    """All findings for the artifact in `folder`, worst first; empty when it can run."""
+def prove(folder: Path, name: str = runtime.THIS) -> list[str]:
+    """All findings for the artifact in `folder` on the runtime `name`, worst first; empty when it can run."""
     folder = folder.resolve()
     if not any(folder.glob("*.py")):
         return [f"{folder}: no artifact here; run `sam build` first"]
-    findings = library_findings(folder) + symbol_findings(folder) + size_findings(folder)
-    return findings or run_findings(folder)
+    findings = library_findings(folder) + symbol_findings(folder, name) + size_findings(folder)
+    return findings or run_findings(folder, name)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("artifact", type=Path)
-    folder = parser.parse_args().artifact
-    findings = prove(folder)
+    folder, name = parser.parse_args().artifact, runtime.chosen()
+    findings = prove(folder, name)
     for finding in findings:
         print(f"prove: {finding}", file=sys.stderr)
     if not findings:
         used = size(folder)
         room = UNZIPPED_BYTES - used
-        print(f"proved: {used:,} bytes unzipped, {room:,} below the limit; libraries, symbols, run: fine")
+        print(f"proved for {name}: {used:,} bytes unzipped, {room:,} below the limit; libraries, symbols, run: fine")
     return 1 if findings else 0
 
 

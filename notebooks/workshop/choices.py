@@ -282,6 +282,11 @@ def check_together(values: Mapping[str, str]) -> None:
     model, precision = values.get("MODEL", MODELS[0]), values.get("PRECISION", "")
     if precision == "int8":
         _check_int8(model)
+    if "Runtime" in values and values.get("TARGET", "local") == "local":
+        raise ChoiceError(
+            "Runtime needs TARGET=aws: the emulator runs functions by its own Python, which is the workbook's; choose "
+            "that one, as in PYTHON=/path/to/python3.12"
+        )
     if values.get("WithPipeline") == "true" and values.get("TARGET", "local") == "local":
         raise ChoiceError("WithPipeline=true needs TARGET=aws: the emulator has no CodePipeline")
 

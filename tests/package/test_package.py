@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from artifact import assemble, prove
+from artifact import assemble, prove, runtime
 from predict import images
 from predict.predictor import Predictor
 from tests import building
@@ -62,7 +62,7 @@ def test_a_missing_library_is_found(copy):
 
 def test_a_newer_symbol_than_the_runtimes_is_found(artifact, monkeypatch):
     assert prove.symbol_findings(artifact) == []
-    monkeypatch.setitem(prove.NEWEST_SYMBOLS, "GLIBC", (2, 10))
+    monkeypatch.setitem(prove.newest_symbols(runtime.THIS), "GLIBC", (2, 10))
     assert any("lib/libmxnet.so: libc.so.6 GLIBC_2.14" in finding for finding in prove.symbol_findings(artifact))
 
 
@@ -74,10 +74,46 @@ def test_an_artifact_too_large_is_found(artifact, monkeypatch):
 
 def test_a_module_that_does_not_import_is_found(copy):
     (copy / "predict" / "images.py").unlink()
-    (copy / "predict" / "__pycache__" / "images.cpython-311.pyc").unlink()
+    (copy / "predict" / "__pycache__" / f"images.{sys.implementation.cache_tag}.pyc").unlink()
     (copy / "predict" / "images.py").write_text("import numpy\n")
     (finding,) = prove.run_findings(copy)
     assert "No module named 'numpy'" in finding
+
+
+def others() -> list[str]:
+    """The runtimes whose Python this machine has, besides that of these tests."""
+    finder = ["sh", str(runtime.ROOT / "scripts" / "find_python.sh"), "--all"]
+    pythons = subprocess.run(finder, capture_output=True, text=True, check=True).stdout.split()
+    version = "import sys; print('python{}.{}'.format(*sys.version_info))"
+    names = [
+        subprocess.run([python, "-c", version], capture_output=True, text=True).stdout.strip() for python in pythons
+    ]
+    return sorted(set(names) - {runtime.THIS})
+
+
+@pytest.mark.slow
+def test_an_artifact_for_another_runtime_is_proved_by_its_own_python(artifact, tmp_path):
+    for name in others()[-1:]:
+        with building.alone():
+            assemble.assemble(tmp_path / name, name)
+        assert prove.prove(tmp_path / name, name) == []
+        tags = {path.name.split(".")[1] for path in (tmp_path / name / "predict" / "__pycache__").iterdir()}
+        assert tags == {f"cpython-{runtime.version(name).replace('.', '')}"}
+        (finding,) = prove.run_findings(artifact, name)
+        assert "No module named" in finding or "cannot import" in finding  # wheels of another Python
+
+
+def test_a_runtime_that_no_python_is_found_for_is_told(monkeypatch):
+    monkeypatch.setattr(runtime, "_first_line", lambda command: "")
+    with pytest.raises(SystemExit, match=r"runtime is python3\.19.*install Python 3\.19, or choose Runtime=python3\."):
+        runtime.interpreter("python3.19")
+
+
+def test_the_builds_parameters_say_for_which_runtime(tmp_path):
+    file = tmp_path / "template-configuration.json"
+    assert runtime.chosen(file) == runtime.THIS
+    file.write_text('{"Parameters": {"Runtime": "python3.14"}}')
+    assert (runtime.chosen(file), runtime.version(runtime.chosen(file))) == ("python3.14", "3.14")
 
 
 def test_an_empty_folder_is_no_artifact(tmp_path):
@@ -87,7 +123,7 @@ def test_an_empty_folder_is_no_artifact(tmp_path):
 
 def test_every_module_comes_with_bytecode_that_ignores_times(artifact):
     caches = [
-        artifact / "predict" / "__pycache__" / f"{module.stem}.cpython-311.pyc"
+        artifact / "predict" / "__pycache__" / f"{module.stem}.{sys.implementation.cache_tag}.pyc"
         for module in (artifact / "predict").glob("*.py")
     ]
     assert len(caches) >= 7

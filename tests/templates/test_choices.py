@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,11 +159,12 @@ def deployed(lab, root, model, chosen) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("template", [TOOLCHAIN, APPLICATION])
 def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, template):
     expected = chosen | {"ProjectId": PROJECT, "ModelName": MODEL, "Precision": "int8", "Emulator": "true"}
+    expected["Runtime"] = "python{}.{}".format(*sys.version_info)  # whatever is chosen, the emulator's own
     expected["AllowedPrivateHosts"] = f"{lab.endpoint_url.rpartition('/')[2]},{chosen['AllowedPrivateHosts']}"
     declared = yaml.load((ROOT / template).read_text(), yaml.BaseLoader)["Parameters"]
     assert deployed[template] == {name: expected[name] for name in declared}
     for name, rules in declared.items():
-        assert deployed[template][name] != rules.get("Default"), name
+        assert deployed[template][name] != rules.get("Default") or name == "Runtime", name
 
 
 def test_what_an_update_does_not_name_stays_and_a_default_that_is_named_is_set(lab, root, deployed):
@@ -193,6 +195,20 @@ def test_the_pipeline_deploys_with_the_parameters_that_the_stack_has(lab, root, 
     # CodePipeline gives each of them by its value, and nothing changes.
     role = lab.role_arn(lab.cloudformation_role)
     assert stacks.create_change_set(cloudformation, lab.app_stack, root / "template-export.yml", given, role) is None
+
+
+def test_the_build_is_told_of_what_the_artifact_depends_on(lab, deployed, monkeypatch):
+    assert parameters.for_the_build({"Runtime": "python3.14", "MemorySize": "3008"}) == {"RUNTIME": "python3.14"}
+    assert parameters.for_the_build({"MemorySize": "3008"}) == {}
+    monkeypatch.setenv("RUNTIME", "python3.14")
+    given = parameters.configuration(lab.client("cloudformation"), PROJECT)["Parameters"]
+    assert given == deployed[APPLICATION] | {"Runtime": "python3.14"}
+
+
+def test_a_runtime_is_not_chosen_on_the_local_target():
+    with pytest.raises(choices.ChoiceError, match=r"Runtime needs TARGET=aws.*PYTHON="):
+        choices.check({"Runtime": "python3.12"})
+    assert choices.check({"Runtime": "python3.12", "TARGET": "aws"})["Runtime"] == "python3.12"
 
 
 def test_a_pipeline_that_finds_no_application_deploys_with_the_defaults(lab):

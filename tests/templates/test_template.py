@@ -44,10 +44,11 @@ def test_there_are_no_functions_but_those(template):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_run_as_the_imported_role_on_python_3_11_with_tracing(template, name):
+def test_functions_run_as_the_imported_role_on_the_chosen_python_with_tracing(template, name):
     properties = template["Globals"]["Function"] | template["Resources"][name]["Properties"]
     assert properties["Role"] == {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}}
-    assert properties["Runtime"] == "python3.11"
+    assert properties["Runtime"] == {"Ref": "Runtime"}
+    assert template["Parameters"]["Runtime"]["Default"] == "python3.13"
     assert properties["Architectures"] == ["x86_64"]
     assert properties["Tracing"] == "Active"
     assert "Policies" not in properties, "permissions are notebook 03's subject: none come in by a side door"

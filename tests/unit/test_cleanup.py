@@ -35,7 +35,7 @@ APPLICATION = {
             "Type": "AWS::Lambda::Function",
             "Properties": {
                 "Handler": "index.handler",
-                "Runtime": "python3.11",
+                "Runtime": "python3.13",
                 "Code": {"ZipFile": "def handler(event, context): pass"},
                 "Role": {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}},
             },

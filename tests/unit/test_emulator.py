@@ -82,7 +82,7 @@ def test_stopping_takes_it_its_workers_and_their_files(own, monkeypatch):
     functions = lab.client("lambda")
     functions.create_function(
         FunctionName="pid",
-        Runtime="python3.11",
+        Runtime="python3.13",
         Handler="index.handler",
         Role=lab.role_arn(lab.lambda_role),
         Code={"ZipFile": code.getvalue()},

@@ -56,7 +56,7 @@ def passed_run() -> Run:
         "front_page": "http://127.0.0.1:4566/x/",
         "stack": "predictions-app",
         "resources": {"AWS::ApiGateway::RestApi": 1, "AWS::Lambda::Function": 3},
-        "function": {"Runtime": "python3.11", "MemorySize": 1769, "Timeout": 29, "CodeSize": 80_000_000},
+        "function": {"Runtime": "python3.13", "MemorySize": 1769, "Timeout": 29, "CodeSize": 80_000_000},
         "unzipped": 213_206_488,
     }
     return run

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from workshop import ROOT
 
@@ -41,21 +44,39 @@ def pins(file: Path) -> dict[str, str]:
     return {canonical(match[1]): match[2] for match in map(PIN.match, file.read_text().splitlines()) if match}
 
 
-def direct_pins() -> dict[str, str]:
-    """Version by name of environment.yml's pip section, read as YAML."""
+def lock_of(python: str) -> Path:
+    return ROOT / f"requirements-{python}.txt"
+
+
+def direct_pins(python: str) -> dict[str, str]:
+    """Version by name of environment.yml's pip section for one Python, read as YAML."""
     tree = yaml.safe_load((ROOT / "environment.yml").read_text())
     section = next(item["pip"] for item in tree["dependencies"] if isinstance(item, dict))
-    assert section[0] == "-c requirements.txt"
+    (condas,) = [item for item in tree["dependencies"] if str(item).startswith("python=")]
+    assert section[0] == f"-c requirements-{condas.partition('=')[2]}.txt"
     assert section[-1] == "-e ."
-    return {canonical(name): version for name, version in (line.split("==") for line in section[1:-1])}
+    every = [Requirement(line) for line in section[1:-1]]
+    here = [each for each in every if each.marker is None or each.marker.evaluate({"python_version": python})]
+    return {canonical(each.name): str(each.specifier).removeprefix("==") for each in here}
 
 
 # --- the pins
 
 
-def test_the_lock_holds_every_direct_pin():
-    locked = pins(ROOT / "requirements.txt")
-    assert {name: locked.get(name) for name in direct_pins()} == direct_pins()
+@pytest.mark.parametrize("python", lock.PYTHONS)
+def test_the_lock_holds_every_direct_pin(python):
+    locked, wanted = pins(lock_of(python)), direct_pins(python)
+    assert "numpy" in wanted
+    assert {name: locked.get(name) for name in wanted} == wanted
+
+
+def test_the_scripts_and_the_metadata_name_the_same_pythons():
+    assert lock.PYTHONS == setup.PYTHONS
+    found = re.search(r'requires-python = ">=(\S+),<3\.(\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert (found[1], f"3.{int(found[2]) - 1}") == (lock.PYTHONS[0], lock.PYTHONS[-1])
+    assert sorted(ROOT.glob("requirements-3*.txt")) == [lock_of(python) for python in lock.PYTHONS]
+    finder = (ROOT / "scripts" / "find_python.sh").read_text()
+    assert f'versions="{" ".join(reversed(lock.PYTHONS))}"' in finder
 
 
 def test_the_lock_script_reads_what_conda_reads():
@@ -67,7 +88,7 @@ def test_the_lock_script_reads_what_conda_reads():
 
 def test_every_direct_pin_says_what_it_is_for():
     lines = [line for line in (ROOT / "environment.yml").read_text().splitlines() if "==" in line]
-    assert len(lines) == len(direct_pins())
+    assert len(lines) == len(direct_pins("3.13")) + 1  # the NumPy of other Pythons
     assert not [line for line in lines if not re.search(r"  # \w+", line)]
 
 
@@ -79,7 +100,7 @@ def test_the_other_locks_hold_their_direct_pins(which):
 
 
 def test_the_notebooks_import_the_functions_modules_with_the_functions_versions():
-    function, workbook = pins(ROOT / "lambda_src" / "predict" / "requirements.txt"), pins(ROOT / "requirements.txt")
+    function, workbook = pins(ROOT / "lambda_src" / "predict" / "requirements.txt"), pins(lock_of(setup.VERSION))
     # MXNet's Python package needs an old numpy; the function does not carry that package.
     shared = (set(function) & set(workbook)) - {"numpy"}
     assert {"pillow", "urllib3", "aws-lambda-powertools"} <= shared
@@ -94,7 +115,7 @@ def test_what_is_installed_is_what_is_locked():
         check=True,
     )
     installed = {canonical(match[1]): match[2] for match in map(PIN.match, listed.stdout.splitlines()) if match}
-    locked = pins(ROOT / "requirements.txt")
+    locked = pins(lock_of(setup.VERSION))
     assert {name: installed.get(name) for name in locked} == locked
 
 
@@ -114,8 +135,8 @@ def test_no_file_names_a_host_to_install_from(name):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"version": (3, 12, 1)}, "Python 3.11.*3.12.1.*make PYTHON="),
-        ({"version": (3, 9, 0)}, "Python 3.11"),
+        ({"version": (3, 15, 1)}, "Python 3.11 to 3.14.*3.15.1.*make PYTHON="),
+        ({"version": (3, 9, 0)}, "Python 3.11 to 3.14"),
         ({"system": "darwin", "machine": "arm64"}, "Linux.*container"),
         ({"system": "win32"}, "WSL 2"),
         ({"machine": "aarch64"}, "x86-64.*Codespaces"),
@@ -124,7 +145,8 @@ def test_no_file_names_a_host_to_install_from(name):
 )
 def test_an_unsupported_machine_is_told_what_to_do(arguments, said):
     supported = {"version": (3, 11, 7), "system": "linux", "machine": "x86_64", "libc": "glibc"}
-    setup.check_platform(**supported)
+    for minor in (11, 12, 13, 14):
+        setup.check_platform(**supported | {"version": (3, minor, 0)})
     with pytest.raises(setup.SetupError, match=said) as refused:
         setup.check_platform(**supported | arguments)
     assert "\n" not in str(refused.value)
@@ -145,15 +167,97 @@ def make(*arguments: str, path: str | None = None) -> subprocess.CompletedProces
     return subprocess.run([program, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_without_python_3_11_make_says_how_to_get_it(tmp_path):
-    for name in ("sh", "bash", "env"):
-        (tmp_path / name).symlink_to(shutil.which(name))
-    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "python3").chmod(0o755)
-    result = make("setup", path=str(tmp_path))
-    assert result.returncode
-    assert "Python 3.11 was not found" in result.stderr.splitlines()[0]
-    assert "make PYTHON=" in result.stderr.splitlines()[0]
+@pytest.fixture
+def bare(tmp_path):
+    """A home without a Python, a folder of the programs that a shell script needs, and a clone's two files."""
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "bash", "env", "dirname", "sed", "tar", "cat", "mkdir", "test"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    for name in ("Makefile", "scripts/find_python.sh"):
+        (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "clone" / name)
+    return tmp_path
+
+
+def python_stand_in(place: Path, version: str, broken: bool = False) -> Path:
+    """A program that answers like a Python of another version, or one whose `ensurepip` is missing."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(
+        f'#!/bin/sh\ncase " $3 " in *" {version} "*) {"exit 1" if broken else f"echo {place}"};; *) exit 1;; esac\n'
+    )
+    place.chmod(0o755)
+    return place
+
+
+def found(bare: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": str(bare / "bin"), "HOME": str(bare), **variables}
+    command = ["/bin/sh", bare / "clone" / "scripts" / "find_python.sh", *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_newest_python_that_works_is_found_wherever_it_is(bare):
+    assert found(bare).stdout == ""
+    old = python_stand_in(bare / "bin" / "python3", "3.11")
+    assert found(bare).stdout == f"{old}\n"
+    python_stand_in(bare / "bin" / "python3.14", "3.14", broken=True)
+    managed = python_stand_in(bare / ".local/share/uv/python/cpython-3.12.9-linux-x86_64-gnu/bin/python3.12", "3.12")
+    assert found(bare).stdout == f"{managed}\n"
+    pyenvs = python_stand_in(bare / ".pyenv/versions/3.13.5/bin/python3.13", "3.13")
+    assert found(bare).stdout == f"{pyenvs}\n"
+    assert found(bare, "--all").stdout.split() == [str(pyenvs), str(managed), str(old)]
+    assert found(bare, "3.12").stdout == f"{managed}\n"
+
+
+def test_the_python_that_made_the_environment_stays(bare):
+    old = python_stand_in(bare / "bin" / "python3.11", "3.11")
+    new = python_stand_in(bare / "bin" / "python3.13", "3.13")
+    settings = bare / "clone" / ".venv" / "pyvenv.cfg"
+    settings.parent.mkdir()
+    settings.write_text(f"home = {old.parent}\nexecutable = {old}\n")
+    assert found(bare).stdout == f"{old}\n"
+    old.unlink()
+    assert found(bare).stdout == f"{new}\n"
+
+
+def test_without_a_python_uv_fetches_one(bare, tmp_path):
+    """From a mirror in a folder; the Python in it stands in, and runs the one that runs the tests."""
+    base = sys._base_executable
+    place = tmp_path / "mirror" / "python" / "bin" / "python3.13"
+    place.parent.mkdir(parents=True)
+    place.write_text(f'#!/bin/sh\n[ "$1" = -c ] && echo "$0" || exec {base} "$@"\n')
+    place.chmod(0o755)
+    library = tmp_path / "mirror" / "python" / "lib" / "python3.13"
+    library.mkdir(parents=True)
+    settings = "# system configuration generated and used by the sysconfig module\nbuild_time_vars = {}\n"
+    (library / "_sysconfigdata__linux_x86_64-linux-gnu.py").write_text(settings)
+    archive = tmp_path / "mirror" / "cpython.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(place.parent.parent, "python")
+    said = {
+        "name": "cpython", "arch": {"family": "x86_64", "variant": None}, "os": "linux", "libc": "gnu", "major": 3,
+        "minor": 13, "patch": 5, "prerelease": "", "url": archive.as_uri(), "sha256": None, "variant": None,
+        "build": "20250610",
+    }  # fmt: skip
+    (tmp_path / "list.json").write_text(json.dumps({"cpython-3.13.5-linux-x86_64-gnu": said}))
+    (bare / "bin" / "uv").symlink_to(Path(sys.executable).with_name("uv"))
+    fetched = found(bare, "--fetch", UV_PYTHON_DOWNLOADS_JSON_URL=str(tmp_path / "list.json"))
+    assert fetched.returncode == 0, fetched.stderr
+    assert fetched.stdout.strip().startswith(f"{bare}/.local/share/uv/python/cpython-3.13.5-linux-x86_64-gnu/")
+    assert fetched.stderr.splitlines()[0] == "No Python 3.11 to 3.14 was found: uv fetches Python 3.13."
+
+
+@pytest.mark.parametrize("with_uv", [True, False])
+def test_without_a_python_or_a_network_one_sentence_says_how_to_get_it(bare, with_uv):
+    if with_uv:
+        (bare / "bin" / "uv").symlink_to(Path(sys.executable).with_name("uv"))
+    environment = {"PATH": str(bare / "bin"), "HOME": str(bare), "UV_OFFLINE": "1"}
+    make_ = shutil.which("make")
+    done = subprocess.run([make_, "setup"], cwd=bare / "clone", env=environment, capture_output=True, text=True)
+    assert done.returncode
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("set-up: ")]
+    for words in ("3.11 to 3.14", "Debian, Ubuntu: apt-get", "Fedora: dnf", "macOS", "container", "make PYTHON="):
+        assert words in said
+    assert ("uv python install 3.13" in said) == with_uv
 
 
 @pytest.mark.parametrize("python", ["/nonexistent", "/", "true", "false", "no such/python"])
@@ -176,7 +280,8 @@ def test_the_commands_run_in_a_folder_with_blanks_in_its_name(tmp_path):
         shutil.copy(ROOT / name, clone / name)
     python = clone / ".venv" / "bin" / "python"
     python.write_text(
-        '#!/bin/sh\nif [ "$1" = -c ]; then echo 311; else for each in "$@"; do echo "<$each>"; done; fi\n'
+        '#!/bin/sh\nif [ "$1" = -c ]; then echo 311; exit; fi\n'
+        '[ "$2" != artifact.assemble ] || echo "<$PYTHONPATH>"\nfor each in "$@"; do echo "<$each>"; done\n'
     )
     python.chmod(0o755)
     (python.parent / "jupyter").symlink_to("python")
@@ -194,11 +299,9 @@ def test_the_commands_run_in_a_folder_with_blanks_in_its_name(tmp_path):
     assert said["lab"][-1] == "<00_start_here.ipynb>"
     build = ["make", "-s", "--makefile", clone / "lambda_src/predict/Makefile", "build-Predict", f"PYTHON='{python}'"]
     built = subprocess.run([*build, "ARTIFACTS_DIR=/a b"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    program, *options = built.stdout.splitlines()
-    assert (
-        program.startswith(f"<{clone}/") and Path(program[1:-1]).resolve() == clone / "lambda_src/artifact/assemble.py"
-    )
-    assert options == ["<--artifact>", "</a b>"]
+    path, *options = built.stdout.splitlines()
+    assert path.startswith(f"<{clone}/") and Path(path[1:-1]).resolve() == clone / "lambda_src"
+    assert options == ["<-m>", "<artifact.assemble>", "<--artifact>", "</a b>"]
 
 
 def test_make_help_lists_every_command():

@@ -8,7 +8,7 @@ import pytest
 
 from workshop import ROOT
 
-PLACES = ("benchmarks", "lambda_src", "notebooks/workshop", "scripts")
+PLACES = ("benchmarks", "compatibility", "lambda_src", "notebooks/workshop", "scripts")
 LONGEST = 400  # lines
 
 

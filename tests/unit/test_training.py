@@ -154,6 +154,15 @@ def test_view_has_the_size_asked_for_and_stays_in_range():
     np.testing.assert_array_equal(views[5], loop.augment(image, 96, 0.35, RNG(5)))
 
 
+def test_a_view_is_the_same_with_each_numpy():
+    """NumPy 2 keeps float64 where NumPy 1 did not: https://numpy.org/neps/nep-0050-scalar-promotion.html"""
+    image = (np.arange(224 * 224 * 3).reshape(224, 224, 3) % 251).astype(np.uint8)
+    view = loop.augment(image, 128, 0.3, RNG(7))
+    assert (view.dtype, view.shape) == (np.float32, (3, 128, 128))
+    assert view[[0, 1, 2], [0, 64, 127], [0, 64, 127]] == pytest.approx([211.587906, 200.494507, 56.886036], rel=1e-6)
+    assert view.mean(dtype=np.float64) == pytest.approx(110.08418, rel=1e-6)
+
+
 def test_an_epoch_has_every_picture_at_most_once_with_its_own_label():
     images = np.repeat(np.arange(10, dtype=np.uint8), SIZE * SIZE * 3).reshape(10, SIZE, SIZE, 3)
     seen = []

@@ -16,10 +16,10 @@ def deploy(lab: Lab, files: ModelFiles, **chosen: str) -> None:
     cloudformation = lab.client("cloudformation")
     stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", parameters.toolchain(lab, {}),
                   capabilities=("CAPABILITY_NAMED_IAM",))  # fmt: skip
+    named = parameters.application(lab, files.name, "float32", chosen)
     environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
     for phase in build.PHASES:
-        build.run_phase(phase, environment)
-    named = parameters.application(lab, files.name, "float32", chosen)
+        build.run_phase(phase, environment | parameters.for_the_build(named))
     stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", named,
                   lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
     grant(lab)

@@ -5,11 +5,12 @@
 The deployed stack is the one place that holds the application's parameters. The notebooks name what is chosen and keep
 the rest; the pipeline chooses nothing and keeps all. CodePipeline sets what its action does not name to the default
 (https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1789), so the build writes the values of
-the deployed stack into the file that the action reads.
+the deployed stack into the file that the action reads. What the artifact is built for stands there, too.
 """
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,10 @@ from workshop.deployment import stacks
 from workshop.lab import Lab
 
 CONFIGURATION = ROOT / "template-configuration.json"
+# The parameters that the artifact depends on, and the variables of the build's environment that have them; a build that
+# is of the same sources and of these alone need not be made again.
+BUILT_FOR = {"Runtime": "RUNTIME"}
+BUILT_FOR_FILE = Path(".build", "built-for.json")  # beside the configuration
 
 
 def toolchain(lab: Lab, chosen: Mapping[str, object]) -> dict[str, str]:
@@ -31,7 +36,7 @@ def toolchain(lab: Lab, chosen: Mapping[str, object]) -> dict[str, str]:
 def application(lab: Lab, model_name: str, precision: str, chosen: Mapping[str, object]) -> dict[str, str]:
     """The parameters of template.yml to name: what the lab fills in, and those that were chosen. Raises ChoiceError.
 
-    On the local target pictures may always come from the emulator's own address, too.
+    On the local target the emulator's own Python runs the functions, and pictures may come from its address, too.
     """
     named = {
         "ProjectId": lab.project_id,
@@ -41,6 +46,7 @@ def application(lab: Lab, model_name: str, precision: str, chosen: Mapping[str, 
         **choices.of(choices.APPLICATION, chosen),
     }
     if lab.endpoint_url:
+        named["Runtime"] = "python{}.{}".format(*sys.version_info)
         deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")
         own = urlsplit(lab.endpoint_url).netloc
@@ -48,12 +54,19 @@ def application(lab: Lab, model_name: str, precision: str, chosen: Mapping[str, 
     return named
 
 
+def for_the_build(named: Mapping[str, str]) -> dict[str, str]:
+    """Those of the named parameters that the artifact depends on, as variables of the build's environment."""
+    return {variable: named[name] for name, variable in BUILT_FOR.items() if name in named}
+
+
 def configuration(cloudformation, project_id: str) -> dict[str, dict[str, str]]:
     """The pipeline's template configuration: each parameter of template.yml as the deployed application has it.
 
-    A parameter that the stack does not have yet, and each where there is no stack, gets the template's default.
+    A parameter that the stack does not have yet, and each where there is no stack, gets the template's default. Before
+    both comes what the build's environment names.
     """
     deployed = stacks.parameters(cloudformation, f"{project_id}-app") | {"ProjectId": project_id}
+    deployed |= {name: os.environ[variable] for name, variable in BUILT_FOR.items() if variable in os.environ}
     declared = choices.parameters(choices.APPLICATION)
     return {"Parameters": {name: deployed.get(name, rule.default or "") for name, rule in declared.items()}}
 
@@ -63,6 +76,9 @@ def write_configuration(file: Path = CONFIGURATION) -> None:
     cloudformation = boto3.client("cloudformation", region_name=os.environ["AWS_REGION"])
     content = configuration(cloudformation, os.environ["PROJECT_ID"])
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    built_for = file.parent / BUILT_FOR_FILE
+    built_for.parent.mkdir(exist_ok=True)
+    built_for.write_text(json.dumps({name: content["Parameters"][name] for name in BUILT_FOR}) + "\n")
     print(f"{file.name}: {len(content['Parameters'])} parameters")
 
 

@@ -91,7 +91,8 @@ def augment(image: np.ndarray, size: int, min_area: float, rng: np.random.Genera
     if rng.random() < 0.5:
         view = view[:, ::-1]
     view = view.astype(np.float32)
-    brightness, contrast, saturation = rng.uniform(0.7, 1.3, 3)
+    # As float32: numbers of float64 make the view float64 from NumPy 2 on, and other values (NEP 50).
+    brightness, contrast, saturation = rng.uniform(0.7, 1.3, 3).astype(np.float32)
     grey = view.mean(axis=2, keepdims=True)
     view = grey + (view - grey) * saturation
     mean = view.mean()

@@ -239,7 +239,7 @@ class Bench:
             Image.open(file).convert("RGB").resize(LARGE, Image.Resampling.BICUBIC).save(jpeg, "JPEG", quality=90)
             whole = np.array(predictor.predict(images.prepare(images.decode(jpeg.getvalue()))))
             scaled = np.array(predictor.predict(images.network_input(jpeg.getvalue())))
-            same += int(whole.argmax() == scaled.argmax())
+            same += int(np.argmax(whole) == np.argmax(scaled))
             shift = max(shift, float(np.abs(whole - scaled).max()))
         return {"pictures": len(chosen), "same_class": same, "largest_difference": round(shift, 4)}
 

@@ -233,7 +233,7 @@ def _wheel(radius: float, scale: float) -> Canvas:
     wheel.shaded(ellipse_points(c, 0.60 * radius), (0.72, 0.72, 0.70), 0.75 + 0.25 * light)
     wheel.shaded(ellipse_points(c, 0.50 * radius), (0.42, 0.42, 0.42), 1.3 - 0.6 * light)
     wheel.shaded(ellipse_points(c, 0.34 * radius), (0.70, 0.70, 0.68), 0.6 + 0.4 * light)
-    for angle in np.arange(0, 360, 45):
+    for angle in map(float, range(0, 360, 45)):
         wheel.ellipse(ellipse_points(c, 0.43 * radius, 0, angle, angle, 1)[0], 0.055 * radius, (0.05, 0.05, 0.05))
         wheel.ellipse(ellipse_points(c, 0.27 * radius, 0, angle, angle, 1)[0], 0.035 * radius, (0.30, 0.30, 0.30))
     wheel.shaded(ellipse_points(c, 0.17 * radius), (0.55, 0.55, 0.54), light)

@@ -210,7 +210,7 @@ def occlusion(
     for (x, y, right, bottom), loss in zip(boxes, lost, strict=True):
         heat[y:bottom, x:right] += loss
         times[y:bottom, x:right] += 1
-    worst = int(left.argmin())
+    worst = int(np.argmin(left))
     return Occlusion(heat / times, whole, float(left[worst]), boxes[worst])
 
 
@@ -275,7 +275,7 @@ def around(heat: np.ndarray, size: int = 224) -> tuple[int, int, int, int]:
 
 def background(batch: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """The coldest place of a heat map (h, w), in a prepared picture, float32 (1, 3, H, W), repeated all over it."""
-    row, column = np.unravel_index(heat.argmin(), heat.shape)
+    row, column = np.unravel_index(np.argmin(heat), heat.shape)
     high, wide = batch.shape[2] // heat.shape[0], batch.shape[3] // heat.shape[1]
     tile = batch[:, :, row * high : (row + 1) * high, column * wide : (column + 1) * wide]
     repeats = -(-batch.shape[2] // high), -(-batch.shape[3] // wide)

@@ -203,7 +203,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str], title: str) -> None:
     for row, column in np.ndindex(matrix.shape):
         if matrix[row, column]:
             axes.text(
-                column, row, matrix[row, column], ha="center", va="center",
+                column, row, str(matrix[row, column]), ha="center", va="center",
                 color="white" if shares[row, column] > 0.5 else INK, weight="bold" if row == column else "normal",
             )  # fmt: skip
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", color=INK)

@@ -42,8 +42,10 @@ ARNS = {
     "AWS::CodePipeline::Pipeline": "arn:{partition}:codepipeline:{region}:{account}:{name}",
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",
+    "AWS::Lambda::Alias": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}:{Name}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
     "AWS::Lambda::Permission": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
+    "AWS::Lambda::Version": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
     "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}",
     "AWS::S3::Bucket": "arn:{partition}:s3:::{name}",
     "AWS::S3::BucketPolicy": "arn:{partition}:s3:::{Bucket}",
@@ -51,7 +53,7 @@ ARNS = {
     "AWS::SQS::Queue": "arn:{partition}:sqs:{region}:{account}:{name}",
     "AWS::StepFunctions::StateMachine": "arn:{partition}:states:{region}:{account}:stateMachine:{name}",
 }
-BY_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}  # whose `Ref` is the ARN
+BY_ARN = {"AWS::Lambda::Alias", "AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}  # whose `Ref` is the ARN
 _NOTHING = object()  # AWS::NoValue
 
 

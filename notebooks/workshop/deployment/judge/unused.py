@@ -32,6 +32,21 @@ UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "ec2:DescribeVpcs",
         ),
     },
+    "AWS::Lambda::Alias": {
+        "ProvisionedConcurrencyConfig": (
+            "lambda:DeleteProvisionedConcurrencyConfig",
+            "lambda:GetProvisionedConcurrencyConfig",
+            "lambda:PutProvisionedConcurrencyConfig",
+        ),
+    },
+    "AWS::Lambda::Version": {
+        "FunctionScalingConfig": ("lambda:GetFunctionScalingConfig", "lambda:PutFunctionScalingConfig"),
+        "ProvisionedConcurrencyConfig": (
+            "lambda:GetProvisionedConcurrencyConfig",
+            "lambda:PutProvisionedConcurrencyConfig",
+        ),
+        "RuntimePolicy": ("lambda:GetRuntimeManagementConfig", "lambda:PutRuntimeManagementConfig"),
+    },
     "AWS::Logs::LogGroup": {
         "BearerTokenAuthenticationEnabled": ("logs:PutBearerTokenAuthentication",),
         "DataProtectionPolicy": (

@@ -22,7 +22,9 @@ from workshop import ToldError
 from workshop.client import ALIAS, BY_HAND, predict_function
 from workshop.deployment import commands, stacks
 from workshop.lab import Lab
+from workshop.models import golden
 from workshop.models.files import MANIFEST, ModelFiles
+from workshop.samples import sample_path
 
 REPORTS = "releases"  # the folder of the model store with what the golden pictures said to each version
 
@@ -57,7 +59,7 @@ class Version:
 
 
 def upload(lab: Lab, files: ModelFiles, progress: Callable[[int], Any] | None = None) -> bool:
-    """Put a model's files into the store, under a path that is theirs alone; the manifest last.
+    """Put a model's files and golden pictures into the store, under a path that is theirs alone; the manifest last.
 
     Returns whether they are there now: not before the store is, which the first deploy makes. Files that are there
     already are left as they are. `progress` gets the number of bytes that were sent since its last call.
@@ -66,6 +68,12 @@ def upload(lab: Lab, files: ModelFiles, progress: Callable[[int], Any] | None = 
     if not _exists(s3, lab.model_bucket):
         return False
     if not _exists(s3, lab.model_bucket, f"{files.prefix}/{MANIFEST}"):
+        wanted = golden.of(files)
+        for name in (one["file"] for one in wanted["pictures"]):
+            picture = sample_path(name.removesuffix(".jpg")).read_bytes()
+            s3.put_object(Bucket=lab.model_bucket, Key=f"{files.prefix}/golden/{name}", Body=picture)
+        body = json.dumps(wanted).encode()
+        s3.put_object(Bucket=lab.model_bucket, Key=f"{files.prefix}/{golden.GOLDEN}", Body=body)
         for file in files:
             s3.upload_file(str(file), lab.model_bucket, f"{files.prefix}/{file.name}", Callback=progress)
     return True

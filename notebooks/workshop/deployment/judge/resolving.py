@@ -19,6 +19,8 @@ NAMES = {
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::CodeBuild::Project": "Name",
     "AWS::CodeCommit::Repository": "RepositoryName",
+    "AWS::CodeDeploy::Application": "ApplicationName",
+    "AWS::CodeDeploy::DeploymentGroup": "DeploymentGroupName",
     "AWS::CodePipeline::Pipeline": "Name",
     "AWS::IAM::Role": "RoleName",
     "AWS::Lambda::Function": "FunctionName",
@@ -39,6 +41,8 @@ ARNS = {
     "AWS::CloudWatch::Dashboard": "arn:{partition}:cloudwatch::{account}:dashboard/{name}",
     "AWS::CodeBuild::Project": "arn:{partition}:codebuild:{region}:{account}:project/{name}",
     "AWS::CodeCommit::Repository": "arn:{partition}:codecommit:{region}:{account}:{name}",
+    "AWS::CodeDeploy::Application": "arn:{partition}:codedeploy:{region}:{account}:application:{name}",
+    "AWS::CodeDeploy::DeploymentGroup": "arn:{partition}:codedeploy:{region}:{account}:deploymentgroup:{ApplicationName}/{name}",  # noqa: E501
     "AWS::CodePipeline::Pipeline": "arn:{partition}:codepipeline:{region}:{account}:{name}",
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",

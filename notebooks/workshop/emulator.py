@@ -34,7 +34,7 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 SERVICES = ("s3", "iam", "sts", "cloudformation", "lambda", "apigateway", "logs", "monitoring", "states")
 ENVIRONMENT = ROOT / ".venv-emulator"
-PROGRAM = Path(__file__).with_name("weighted_emulator.py")
+PROGRAM = Path(__file__).with_name("amended_emulator.py")
 
 
 class EmulatorError(ToldError):

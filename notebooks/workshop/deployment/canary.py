@@ -1,8 +1,8 @@
 """A new version gets a share of the requests, is watched, and then gets all of them or none.
 
 On AWS, CodeDeploy does this while the stack is updated (template.yml, DeploymentPreference). The emulator has no
-CodeDeploy. There this module moves the weights of the same alias, after the same check of the golden pictures. Instead of
-alarms, which do not fire there, it reads the function's log.
+CodeDeploy. There this module moves the weights of the same alias, after the same check of the golden pictures. Instead
+of alarms, which do not fire there, it reads the function's log.
 
 `hold` comes before the deploy: CloudFormation then names the new version in the alias, and all requests still go to the
 old one.

@@ -14,7 +14,7 @@ import numpy as np
 
 from predict import images
 from workshop.models import acceptance
-from workshop.models.files import ModelFiles, save
+from workshop.models.files import PRACTICE, ModelFiles
 from workshop.samples import SAMPLES, sample_path
 
 GOLDEN = "golden.json"
@@ -29,8 +29,10 @@ def of(files: ModelFiles) -> dict[str, Any]:
     "probability": 0.93}, …]}`, where `file` names a sample and `class` is the label's first word. These are the samples
     that the model gets right; where they are fewer than `ENOUGH`, all of them, with the class that it answers.
     """
-    own = files.folder / GOLDEN
-    return json.loads(own.read_text(encoding="utf-8")) if own.exists() else made(files)
+    for folder in (files.folder, *([PRACTICE] if files.source == PRACTICE.name else [])):
+        if (folder / GOLDEN).exists():
+            return json.loads((folder / GOLDEN).read_text(encoding="utf-8"))
+    return made(files)
 
 
 def made(files: ModelFiles) -> dict[str, Any]:
@@ -44,10 +46,3 @@ def made(files: ModelFiles) -> dict[str, Any]:
     ]
     right = [one for one in found if one["class"] == SAMPLES[Path(one["file"]).stem]]
     return {"tolerance": TOLERANCE, "pictures": right if len(right) >= ENOUGH else found}
-
-
-def write(files: ModelFiles) -> Path:
-    """Write `golden.json` into the model's folder; returns the file."""
-    text = json.dumps(made(files), indent=1) + "\n"
-    save(files.folder / GOLDEN, text.encode())
-    return files.folder / GOLDEN

@@ -146,6 +146,8 @@ def physical_name(name: str, resource: dict[str, Any], world: World) -> str:
 def arn_of(kind: str, name: str, properties: dict[str, Any], world: World) -> str:
     """The ARN of a resource of type `kind`, "" for a type that has none here."""
     flat = {key: value for key, value in properties.items() if isinstance(value, str)}
+    if "FunctionName" in flat:  # a function's name, or the ARN of one of its aliases
+        flat["FunctionName"] = flat["FunctionName"].rpartition(":function:")[2]
     flat |= {"partition": world.partition, "region": world.region, "account": world.account, "name": name}
     return ARNS[kind].format_map(flat) if kind in ARNS else ""
 

@@ -30,7 +30,7 @@ export UV_CACHE_DIR = $(CURDIR)/.build/uv
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help choices setup deploy preflight rehearse scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
+.PHONY: help choices setup deploy preflight rehearse versions rollback scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
 	endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
@@ -61,6 +61,12 @@ preflight: setup ## before anything is made: what the account allows, what is in
 
 rehearse: setup ## do here what the pipeline does on AWS, from the last commit: build, change set, smoke test
 	@$(RUN) workshop.deployment.rehearsal $(CHOICES)
+
+versions: setup ## list the versions of Predict: when, model, precision, share of the requests, golden pictures
+	@$(RUN) workshop.deployment.versions list $(CHOICES)
+
+rollback: setup ## let the version before answer, in one call; ARGS="--to 3" names another
+	@$(RUN) workshop.deployment.versions rollback $(CHOICES) $(ARGS)
 
 scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale

@@ -106,7 +106,7 @@ def role_policies(lab: Lab, role: str) -> list[str] | None:
 
 
 def other_roles(lab: Lab) -> list[str]:
-    """The names of toolchain.yml's further roles: for new versions, for bulk scoring, and for a pipeline where there is one."""
+    """The names of toolchain.yml's further roles: for new versions, bulk scoring, and a pipeline where there is one."""
     kinds = ("GoldenCheck", "Shift", "BulkWorker", "BulkStates", "CodeBuild", "CodePipeline")
     return [f"CodeStarWorker-{lab.project_id}-{kind}" for kind in kinds]
 

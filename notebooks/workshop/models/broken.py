@@ -25,7 +25,7 @@ def labels_shuffled(folder: Path) -> None:
 
 
 def weights_of_another_training(folder: Path) -> None:
-    """The last layer's classes are in another order than the labels, as after a training with folders in another order."""
+    """The last layer has its classes in another order than the labels, as of a training on other folders."""
     data = bytearray((folder / PARAMS).read_bytes())
     layout = {name: (shape, place) for name, shape, place in _layout(memoryview(bytes(data))) or []}
     shape, place = next(found for name, found in layout.items() if name.endswith("fc1_weight"))

@@ -73,13 +73,20 @@ def ship(
 ) -> Outcome:
     """Upload a model, deploy a version that serves it, and release that. `release_settings`: as of `release`.
 
-    Raises StackError where the deploy fails: on AWS also when CodeDeploy takes the version back.
+    On AWS the stack's update fails when CodeDeploy takes the version back, and the stack is as before. Raises StackError
+    where the deploy fails otherwise.
     """
     versions.upload(lab, files)
     old = hold(lab)
     named = parameters.application(lab, files.name, precision, chosen or {}, files.digest)
     role = lab.role_arn(lab.cloudformation_role)
-    stacks.deploy(lab.client("cloudformation"), lab.app_stack, template, named, role, ("CAPABILITY_AUTO_EXPAND",))
+    try:
+        stacks.deploy(lab.client("cloudformation"), lab.app_stack, template, named, role, ("CAPABILITY_AUTO_EXPAND",))
+    except stacks.StackError as error:
+        if lab.target == "local" or old is None or versions.live(lab) != old:
+            raise
+        new = max(version.number for version in versions.listed(lab))
+        return Outcome(old, new, True, "CodeDeploy", versions.report(lab, new).get("reasons", [str(error)]))
     return release(lab, old, **release_settings)
 
 

@@ -73,8 +73,8 @@ def ship(
 ) -> Outcome:
     """Upload a model, deploy a version that serves it, and release that. `release_settings`: as of `release`.
 
-    On AWS the stack's update fails when CodeDeploy takes the version back, and the stack is as before. Raises StackError
-    where the deploy fails otherwise.
+    On AWS the stack's update fails when CodeDeploy takes the version back, and the stack is as before. Raises
+    StackError where the deploy fails otherwise.
     """
     versions.upload(lab, files)
     old = hold(lab)

@@ -17,7 +17,7 @@ from workshop.samples import sample_path
 
 @dataclass(frozen=True)
 class Answered:
-    """One request: when it was sent (seconds since the traffic began), its status (0 for none), the version's number."""
+    """One request: when it was sent (seconds since the traffic began), its status (0 for none), the version."""
 
     at: float
     status: int

@@ -29,8 +29,8 @@ export UV_CACHE_DIR = $(CURDIR)/.build/uv
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help choices setup deploy preflight rehearse scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
-	test-pythons endpoint judge bench soak emulator down clean lock
+.PHONY: help choices setup deploy preflight rehearse versions rollback scale test test-pythons check $(CHECKS) coverage fuzz browser \
+	screenshots notebooks lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,12 @@ preflight: setup ## ask the account, before anything is made: permissions, quota
 
 rehearse: setup ## run the pipeline's steps on this machine, from the last commit: build, change set, smoke test
 	@$(RUN) workshop.deployment.rehearsal $(CHOICES)
+
+versions: setup ## list the versions of Predict: when, model, precision, share of the requests, golden pictures
+	@$(RUN) workshop.deployment.versions list $(CHOICES)
+
+rollback: setup ## let the version before answer, in one call; ARGS="--to 3" names another
+	@$(RUN) workshop.deployment.versions rollback $(CHOICES) $(ARGS)
 
 scale: setup ## run notebook 06 against the deployed stack: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale

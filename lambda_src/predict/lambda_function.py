@@ -25,6 +25,8 @@ from .request import Request, is_ping
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "predict")  # the stack names its project
 NAMESPACE = "ServerlessPredictions"
+VERSION = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+UNSURE = 0.5  # below this the best class is a guess
 METHODS = ("GET", "POST")
 # Whose pages may ask, besides the API's own: `*`, one origin, or nobody.
 ALLOW_ORIGIN = os.environ.get("ALLOW_ORIGIN", "")
@@ -153,6 +155,7 @@ def _answer(record: Record, data: bytes, top: int) -> dict[str, Any]:
         predictions = predictor.rank(outputs[0], model.labels, top)
         verdict = model.description.verdict(outputs)
     record.fields |= verdict
+    record.fields["best"] = round(predictions[0]["probability"], 4)
     return {
         "predictions": predictions,
         **verdict,
@@ -203,13 +206,13 @@ def _loaded_model(record: Record) -> Model:
 
 
 def _headers(record: Record) -> dict[str, str]:
-    headers = {**HEADERS, "X-Cold-Start": str(record.cold_start).lower()}
+    headers = {**HEADERS, "X-Cold-Start": str(record.cold_start).lower(), "X-Version": VERSION}
     if ALLOW_ORIGIN:  # https://fetch.spec.whatwg.org/#http-cors-protocol
         headers |= {
             "Access-Control-Allow-Origin": ALLOW_ORIGIN,
             "Access-Control-Allow-Methods": ", ".join(METHODS),
             "Access-Control-Allow-Headers": "Content-Type",
-            "Access-Control-Expose-Headers": "X-Cold-Start, Retry-After",
+            "Access-Control-Expose-Headers": "X-Cold-Start, X-Version, Retry-After",
             "Access-Control-Max-Age": "600",
             "Vary": "Origin",
         }
@@ -225,6 +228,7 @@ def _report(record: Record, status: int, defect: Exception | None) -> None:
         "method": record.request.method[:16] if record.request else None,
         "path": record.request.path[:80] if record.request else None,
         "status": status,
+        "version": VERSION,
         **record.fields,
         "ms": {**record.stages, "total": total},
     }
@@ -238,6 +242,8 @@ def _report(record: Record, status: int, defect: Exception | None) -> None:
         metrics.add_metric("Unknown", MetricUnit.Count, int(not record.fields["known"]))
     # The endpoint's own failures: other people's hosts cause the other 5xx. As 0 or 1, so that the mean is a rate.
     metrics.add_metric("Faults", MetricUnit.Count, int(status in (500, 503)))
+    if "best" in record.fields:
+        metrics.add_metric("Unsure", MetricUnit.Count, int(record.fields["best"] < UNSURE))
     if code != "ok":
         dimensions = {"service": SERVICE, "code": code}
         with single_metric("Errors", MetricUnit.Count, 1, namespace=NAMESPACE, default_dimensions=dimensions):

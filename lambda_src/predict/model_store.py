@@ -26,8 +26,8 @@ GetObject = Callable[[str], bytes | memoryview]
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: `name` is the last part of the store's prefix, `precision` what its network computes in, `sha256`
-    the digest of its params file, `description` what its model.json says.
+    """A loaded model: `name` is its folder in the store, `precision` what its network computes in, `sha256` the digest
+    of its params file, `description` what its model.json says.
     """
 
     predictor: Predictor
@@ -69,7 +69,9 @@ class ModelStore:
 
     @property
     def name(self) -> str:
-        """The model's name: the last part of the prefix."""
+        """The model's name: the last part of the prefix, without the digest of its files (`models/<name>/<digest>`)."""
+        if versioned := re.search(r"/([^/]+)/[0-9a-f]{12}$", self.prefix):
+            return versioned[1]
         return self.prefix.rpartition("/")[2] or self.bucket
 
     @property

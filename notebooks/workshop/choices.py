@@ -29,6 +29,8 @@ REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 FILLED = {
     "ProjectId": "both stacks, their roles and buckets share one: give PROJECT_ID (in a notebook, project_id)",
     "ModelName": "it is the name of the model whose files are uploaded: give MODEL (in a notebook, model)",
+    "ModelDigest": "it is the digest of the model's files: give MODEL (in a notebook, model)",
+    "Settings": "it is the digest of the other parameters: give those",
     "Precision": "the model must have the files for it: give PRECISION (in a notebook, precision)",
     "Emulator": "it says whether the target is the emulator: give TARGET (in a notebook, target)",
 }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import requests
@@ -15,6 +16,8 @@ from workshop.lab import Lab
 from workshop.samples import sample_path
 
 STAGE = "Prod"
+ALIAS = "live"  # names the version of Predict that the API calls (template.yml, AutoPublishAlias)
+BY_HAND = "made by hand"  # begins the description of a version that no deployment published
 REPORT = re.compile(r"REPORT RequestId: (?P<id>\S+)\s.*?Billed Duration: (?P<ms>\d+) ms")
 
 
@@ -121,13 +124,40 @@ def _stages(timings: dict[str, float]) -> tuple[tuple[str, float], ...]:
     return tuple(sorted((name, ms) for name, ms in timings.items() if name != "total"))
 
 
+def predict_function(lab: Lab) -> str:
+    """The name of the function Predict. Raises LabError when the stack is not deployed."""
+    return lab.outputs(lab.app_stack)["PredictFunction"]
+
+
+def reconfigure(lab: Lab, **settings: Any) -> None:
+    """Give Predict other settings (as `update_function_configuration` takes them), and let a version of them answer.
+
+    A version that this made before, and that answered until now, is removed.
+    """
+    functions, name = lab.client("lambda"), predict_function(lab)
+    functions.update_function_configuration(FunctionName=name, **settings)
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+    before = functions.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"]
+    version = functions.publish_version(FunctionName=name, Description=f"{BY_HAND}: {', '.join(settings)}")["Version"]
+    functions.get_waiter("function_active_v2").wait(FunctionName=name, Qualifier=version)
+    functions.update_alias(
+        FunctionName=name, Name=ALIAS, FunctionVersion=version, RoutingConfig={"AdditionalVersionWeights": {}}
+    )
+    if before not in (version, "$LATEST"):
+        left = functions.get_function_configuration(FunctionName=name, Qualifier=before)
+        if left.get("Description", "").startswith(BY_HAND):
+            functions.delete_function(FunctionName=name, Qualifier=before)
+
+
 def force_cold_start(lab: Lab) -> None:
-    """Make Lambda start new environments of Predict, by a variable of no other use, and wait until that is in force."""
-    functions, name = lab.client("lambda"), lab.outputs(lab.app_stack)["PredictFunction"]
+    """Make Lambda start new environments of Predict, by a variable of no other use, and wait until that is in force.
+
+    The settings are those of the newest version, the model among them, whichever version answered before.
+    """
+    functions, name = lab.client("lambda"), predict_function(lab)
     variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     variables["STARTED_ANEW_AT"] = str(time.time_ns())
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-    functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+    reconfigure(lab, Environment={"Variables": variables})
 
 
 def request_log(lab: Lab, since: float, wait: float = 60.0) -> list[dict]:

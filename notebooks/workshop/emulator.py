@@ -34,6 +34,7 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 SERVICES = ("s3", "iam", "sts", "cloudformation", "lambda", "apigateway", "logs", "monitoring", "states")
 ENVIRONMENT = ROOT / ".venv-emulator"
+PROGRAM = Path(__file__).with_name("amended_emulator.py")
 
 
 class EmulatorError(ToldError):
@@ -114,7 +115,8 @@ class Emulator:
 
     def _fingerprint(self) -> str:
         lock = (ROOT / "requirements-emulator.txt").read_bytes()
-        return hashlib.sha256(lock + json.dumps(self._settings(), sort_keys=True).encode()).hexdigest()
+        settings = json.dumps(self._settings(), sort_keys=True).encode()
+        return hashlib.sha256(lock + PROGRAM.read_bytes() + settings).hexdigest()
 
     def _recorded(self) -> dict | None:
         """The record of an emulator of ours that still lives, else None."""
@@ -153,10 +155,9 @@ class Emulator:
 
     def _launch(self, timeout: float) -> str:
         self.temporary.mkdir(parents=True)
-        program = ENVIRONMENT / "bin" / "ministack"
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [ENVIRONMENT / "bin" / "python", program],
+                [ENVIRONMENT / "bin" / "python", "-P", PROGRAM],
                 env=self._settings(),
                 cwd=self.temporary,
                 stdin=subprocess.DEVNULL,

@@ -102,7 +102,7 @@ def test_without_any_grant_a_cold_start_names_the_refused_action_and_recovers(la
 def test_what_watches_the_endpoint_is_deployed(lab):
     cloudwatch, project = lab.client("cloudwatch"), lab.project_id
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix=f"{project}-")["MetricAlarms"]
-    kinds = ("faults", "function-errors", "latency-p99", "throttles")
+    kinds = ("faults", "function-errors", "latency-p99", "shift-faults", "shift-latency", "throttles", "unsure")
     assert sorted(alarm["AlarmName"] for alarm in alarms) == [f"{project}-{kind}" for kind in kinds]
     assert all(alarm["AlarmActions"] == alarm["OKActions"] != [] for alarm in alarms)
     name = lab.outputs(lab.app_stack)["Dashboard"]

@@ -63,10 +63,7 @@ def configured(lab, seconds: int, **variables: str):
     before = functions.get_function_configuration(FunctionName=name)
 
     def configure(seconds, variables):
-        functions.update_function_configuration(
-            FunctionName=name, Timeout=seconds, Environment={"Variables": variables}
-        )
-        functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+        client.reconfigure(lab, Timeout=seconds, Environment={"Variables": variables})
 
     configure(seconds, before["Environment"]["Variables"] | variables)
     try:

@@ -158,7 +158,12 @@ def test_what_the_log_must_not_be_is_seen(text, fault):
 
 def test_a_500_is_a_fault():
     body = '{"error": {"code": "internal_error", "message": "m"}}'
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Cold-Start": "false"}
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Cold-Start": "false",
+        "X-Version": "1",
+    }
     response = {"statusCode": 500, "headers": {"Content-Type": "application/json"} | headers, "body": body}
     (fault,) = fuzzing.faults_of({"httpMethod": "GET"}, Outcome(response, {"code": "internal_error"}))
     assert fault.startswith("500 internal_error")

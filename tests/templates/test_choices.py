@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import json
 import re
@@ -92,7 +93,7 @@ def root(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     s3.put_object(Bucket=bucket, Key="code.zip", Body=buffer.getvalue())
     text = (ROOT / APPLICATION).read_text()
     body, count = re.subn(r"CodeUri: \S+", f"CodeUri: s3://{bucket}/code.zip", text)
-    assert count == 3
+    assert count == 4
     (folder / APPLICATION).write_text(text)
     (folder / "template-export.yml").write_text(body)
     yield folder
@@ -160,6 +161,9 @@ def deployed(lab, root, model, chosen) -> dict[str, dict[str, str]]:
 def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, template):
     expected = chosen | {"ProjectId": PROJECT, "ModelName": MODEL, "Precision": "int8", "Emulator": "true"}
     expected["Runtime"] = "python{}.{}".format(*sys.version_info)  # whatever is chosen, the emulator's own
+    manifest = models.FETCHED / MODEL / models.MANIFEST
+    expected["ModelDigest"] = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
+    expected["Settings"] = parameters.settings(deployed[APPLICATION])
     expected["AllowedPrivateHosts"] = f"{lab.endpoint_url.rpartition('/')[2]},{chosen['AllowedPrivateHosts']}"
     declared = yaml.load((ROOT / template).read_text(), yaml.BaseLoader)["Parameters"]
     assert deployed[template] == {name: expected[name] for name in declared}
@@ -176,6 +180,7 @@ def test_what_an_update_does_not_name_stays_and_a_default_that_is_named_is_set(l
     default = choices.choosable()["MemorySize"].default
     reset = deploy(lab, root, f"MemorySize={default}", "AlarmEmail=", "PRECISION=float32")
     changed = {"MemorySize": default, "AlarmEmail": "", "Precision": "float32"}
+    assert reset[APPLICATION].pop("Settings") != one[APPLICATION].pop("Settings"), "another version is published"
     assert reset[APPLICATION] == one[APPLICATION] | changed
     assert reset[TOOLCHAIN] == one[TOOLCHAIN]
     name = lab.outputs(lab.app_stack)["PredictFunction"]

@@ -23,8 +23,10 @@ PROJECT = "watched"
 AWS_METRICS = {("AWS/Lambda", name, ("FunctionName",)) for name in ("Errors", "Throttles", "ConcurrentExecutions")} | {
     ("AWS/ApiGateway", name, ("ApiName", "Stage")) for name in ("Count", "4XXError", "5XXError", "Latency")
 }
+AWS_METRICS |= {("AWS/Lambda", "Duration", ("ExecutedVersion", "FunctionName", "Resource"))}
 VALUES = {"service": f"{PROJECT}-predict", "function_name": "the-function", "FunctionName": "the-function",
-          "ApiName": f"{PROJECT}-api", "Stage": "Prod"}  # fmt: skip
+          "ApiName": f"{PROJECT}-api", "Stage": "Prod", "Resource": "the-function:live",
+          "ExecutedVersion": "the newest"}  # fmt: skip
 
 
 def resolved(value):
@@ -34,6 +36,8 @@ def resolved(value):
         known = {"ProjectId": PROJECT, "AWS::Region": "eu-central-1", "Predict": "the-function"}
         known |= {name: resolved(inner) for name, inner in own.items()}
         return re.sub(r"\$\{([^}]+)\}", lambda match: known.get(match[1], f"<{match[1]}>"), text)
+    if value == {"Fn::GetAtt": ["Predict", "Version.Version"]}:
+        return "the newest"
     if value == {"Ref": "Predict"}:
         return "the-function"
     return value
@@ -124,8 +128,10 @@ def test_alarms_watch_errors_faults_throttles_and_the_slowest_answers(alarms, em
         assert key in emitted | AWS_METRICS, name
         watched.add((*key[:2], alarm.get("Statistic") or alarm["ExtendedStatistic"]))
     assert watched == {
+        ("AWS/Lambda", "Duration", "p50"),
         ("AWS/Lambda", "Errors", "Sum"),
         ("ServerlessPredictions", "Faults", "Sum"),
+        ("ServerlessPredictions", "Unsure", "Average"),
         ("AWS/Lambda", "Throttles", "Sum"),
         ("AWS/ApiGateway", "Latency", "p99"),
     }
@@ -157,7 +163,8 @@ def test_the_dashboard_shows_metrics_that_exist(widgets, emitted):
         name for _, name, _ in emitted
     } - {"Errors"}
     (search,) = [metric[0]["expression"] for widget in widgets for metric in widget["properties"].get("metrics", [])
-                 if "expression" in metric[0]]  # fmt: skip
+                 if isinstance(metric[0], dict)
+                 if "code" in metric[0].get("expression", "")]  # fmt: skip
     schema = re.search(r"SEARCH\('\{([^}]*)\} MetricName=\"(\w+)\" service=\"([^\"]+)\"", search)
     namespace, *dimensions = schema[1].split(",")
     assert (namespace, schema[2], tuple(sorted(dimensions))) in emitted

@@ -225,3 +225,45 @@ def test_the_command_says_what_it_does():
     finally:
         command("stop", "--port", port)
         shutil.rmtree(ROOT / ".emulator" / port, ignore_errors=True)
+
+
+def test_requests_to_an_alias_follow_its_weights(emulator_url):
+    lab = connect(project_id="weights")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr(
+            "index.py", "import os\ndef handler(*_):\n    return os.environ['AWS_LAMBDA_FUNCTION_VERSION']\n"
+        )
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    lab.client("iam").create_role(RoleName=lab.lambda_role, AssumeRolePolicyDocument=policy)
+    functions, name = lab.client("lambda"), "weights"
+    functions.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Handler="index.handler",
+        Role=lab.role_arn(lab.lambda_role),
+        Code={"ZipFile": code.getvalue()},
+        Publish=True,
+    )
+    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+    functions.update_function_configuration(FunctionName=name, Description="another")
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+    assert functions.publish_version(FunctionName=name)["Version"] == "2"
+    functions.create_alias(FunctionName=name, Name="live", FunctionVersion="2")
+
+    def answers(weight: float, count: int) -> list[str]:
+        routing = {"AdditionalVersionWeights": {"1": weight} if weight else {}}
+        functions.update_alias(FunctionName=name, Name="live", FunctionVersion="2", RoutingConfig=routing)
+        asked = [functions.invoke(FunctionName=name, Qualifier="live") for _ in range(count)]
+        said = [json.loads(answer["Payload"].read()) for answer in asked]
+        assert said == [answer["ExecutedVersion"] for answer in asked]
+        return said
+
+    try:
+        assert set(answers(0, 5)) == {"2"}
+        assert set(answers(1.0, 5)) == {"1"}
+        assert 5 < answers(0.5, 60).count("1") < 55, "less likely than one in a billion otherwise"
+    finally:
+        functions.delete_function(FunctionName=name)
+        lab.client("iam").delete_role(RoleName=lab.lambda_role)

@@ -154,6 +154,7 @@ def ask(request: Any, seconds: float = 29.0) -> tuple[int, dict]:
     assert headers["Content-Type"] == "application/json"
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Cold-Start"] in ("true", "false")
+    assert headers["X-Version"] == "$LATEST", "where Lambda gave no number"
     assert not contract.proxy_violations("/predict", request, response)
     body = json.loads(response["body"])
     json.dumps(response)
@@ -616,8 +617,10 @@ def test_metrics(fetched, capsys):
                 by_name.setdefault(metric["Name"], []).append((directive["Dimensions"], line))
     assert by_name.keys() - {"ColdStart"} == {
         "Requests", "Latency", "FetchTime", "DecodeTime", "ModelLoadTime", "PredictTime", "Errors", "Faults",
+        "Unsure",
     }  # fmt: skip
     assert len(by_name["Requests"]) == 2
+    assert len(by_name["Unsure"]) == 1, "of pictures that were answered"
     ((dimensions, line),) = by_name["Errors"]
     assert dimensions == [["service", "code"]]
     assert line["code"] == "path_not_found"

@@ -10,7 +10,12 @@ import requests
 
 from benchmarks import soak
 
-GOOD_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Cold-Start": "false"}
+GOOD_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Cold-Start": "false",
+    "X-Version": "1",
+}
 
 
 def response(status: int, body: dict) -> requests.Response:

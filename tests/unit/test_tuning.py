@@ -17,9 +17,13 @@ class Functions:
 
     def __init__(self, most=10_240):
         self.memory, self.history, self.most = 1769, [], most
+        self.alias, self.versions, self.answering = "1", ["1"], []  # `answering`: the memory of what `live` named
 
-    def get_function_configuration(self, FunctionName):
-        return {"MemorySize": self.memory}
+    def get_function_configuration(self, FunctionName, Qualifier="$LATEST"):
+        return {"MemorySize": self.memory, "Description": "" if Qualifier == "1" else "made by hand: MemorySize"}
+
+    def delete_function(self, FunctionName, Qualifier):
+        assert Qualifier not in ("1", self.alias), "one that was deployed, or that answers"
 
     def update_function_configuration(self, FunctionName, MemorySize):
         if MemorySize > self.most:
@@ -28,7 +32,18 @@ class Functions:
         self.history.append(MemorySize)
 
     def get_waiter(self, _name):
-        return SimpleNamespace(wait=lambda FunctionName: None)
+        return SimpleNamespace(wait=lambda **_names: None)
+
+    def get_alias(self, FunctionName, Name):
+        return {"FunctionVersion": self.alias}
+
+    def publish_version(self, FunctionName, Description):
+        self.versions.append(str(len(self.versions) + 1))
+        return {"Version": self.versions[-1]}
+
+    def update_alias(self, FunctionName, Name, FunctionVersion, RoutingConfig):
+        self.alias = FunctionVersion
+        self.answering.append(self.memory)
 
 
 @pytest.fixture
@@ -53,7 +68,7 @@ def test_sizes_take_turns_and_the_setting_is_put_back(lab, functions, monkeypatc
     monkeypatch.setattr(tuning.load, "run", run)
     told = []
     result = tuning.by_memory(lab, "url", [b""], [1000, 2000], rounds=2, repeats=7, progress=told.append)
-    assert functions.history == [1000, 2000, 1000, 2000, 1769]
+    assert functions.history == functions.answering == [1000, 2000, 1000, 2000, 1769]
     assert counts == [3, 7] * 4 and told == [1] * 4
     assert result == {1000: pytest.approx(150.0), 2000: pytest.approx(75.0)}
 

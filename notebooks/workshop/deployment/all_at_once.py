@@ -3,7 +3,7 @@
 import json
 
 from workshop import ROOT
-from workshop.deployment import build, iam, parameters, stacks
+from workshop.deployment import build, iam, parameters, stacks, versions
 from workshop.lab import Lab
 from workshop.models import ModelFiles
 
@@ -16,15 +16,14 @@ def deploy(lab: Lab, files: ModelFiles, **chosen: str) -> None:
     cloudformation = lab.client("cloudformation")
     stacks.deploy(cloudformation, lab.toolchain_stack, ROOT / "toolchain.yml", parameters.toolchain(lab, {}),
                   capabilities=("CAPABILITY_NAMED_IAM",))  # fmt: skip
-    named = parameters.application(lab, files.name, "float32", chosen)
+    named = parameters.application(lab, files.name, "float32", chosen, files.digest)
     environment = lab.environment() | {"ARTIFACT_BUCKET": lab.artifact_bucket, "AWS_REGION": lab.region}
     for phase in build.PHASES:
         build.run_phase(phase, environment | parameters.for_the_build(named))
     stacks.deploy(cloudformation, lab.app_stack, ROOT / "template-export.yml", named,
                   lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
     grant(lab)
-    for file in files:
-        lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/{files.name}/{file.name}")
+    versions.upload(lab, files)
 
 
 def grant(lab: Lab) -> None:

@@ -106,8 +106,8 @@ def role_policies(lab: Lab, role: str) -> list[str] | None:
 
 
 def other_roles(lab: Lab) -> list[str]:
-    """The names of toolchain.yml's further roles: for bulk scoring, and for a pipeline where there is one."""
-    kinds = ("BulkWorker", "BulkStates", "CodeBuild", "CodePipeline")
+    """The names of toolchain.yml's further roles: for new versions, bulk scoring, and a pipeline where there is one."""
+    kinds = ("GoldenCheck", "Shift", "BulkWorker", "BulkStates", "CodeBuild", "CodePipeline")
     return [f"CodeStarWorker-{lab.project_id}-{kind}" for kind in kinds]
 
 
@@ -137,7 +137,7 @@ def log_groups(lab: Lab) -> list[str]:
     """The names of the log groups of the functions, the API and the build."""
     project = re.escape(lab.project_id)
     ours = re.compile(
-        rf"/aws/lambda/{project}-(hello|predict|bulk|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
+        rf"/aws/lambda/{project}-(hello|predict|golden|bulk|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
         rf"|/aws/apigateway/{project}-api|/aws/codebuild/{project}-build"
     )
     logs, names = lab.client("logs"), []
@@ -150,7 +150,8 @@ def log_groups(lab: Lab) -> list[str]:
 
 def alarms(lab: Lab) -> list[str]:
     """The names of the application's alarms."""
-    names = [f"{lab.project_id}-{kind}" for kind in ("function-errors", "faults", "throttles", "latency-p99")]
+    kinds = ("function-errors", "faults", "throttles", "latency-p99", "shift-faults", "shift-latency", "unsure")
+    names = [f"{lab.project_id}-{kind}" for kind in kinds]
     pages = lab.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=names)
     return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
 

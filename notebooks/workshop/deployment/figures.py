@@ -7,8 +7,10 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from workshop import diagrams, plots
+from workshop.deployment.canary import Outcome
 from workshop.deployment.delivery import Action
 from workshop.deployment.iam import ALLOWED
+from workshop.deployment.traffic import Answered
 from workshop.diagrams import arrow, box, canvas
 from workshop.plots import BLUE, GREEN, GREY, INK, ORANGE, PINK, RED, SKY, SLATE, headline
 
@@ -212,3 +214,25 @@ def draw_order():
     diagrams.arrow(axes, (7.1, 1.9), (9.35, 1.9), "no foreign policy", offset=(0, 0.16))
     diagrams.arrow(axes, (7.1, 0.7), (9.35, 1.6), "bucket empty", offset=(0.6, -0.2))
     return figure
+
+
+def requests_by_version(answered: Sequence[Answered], outcome: Outcome, begin: float) -> None:
+    """How many requests each version answered in each second, and the weight of the new version behind.
+
+    `begin`: when the release began, in seconds of the traffic. Requests without an answer are red.
+    """
+    figure, axes = plt.subplots(figsize=(10, 3.2))
+    end = max(one.at for one in answered)
+    edges = np.arange(0, end + 1.0)
+    kinds = {f"version {outcome.old}": BLUE, f"version {outcome.new}": ORANGE, "failed": RED}
+    of = [f"version {one.version}" if one.status == 200 else "failed" for one in answered]
+    times = [[one.at for one, kind in zip(answered, of, strict=True) if kind == name] for name in kinds]
+    axes.hist(times, bins=list(edges), stacked=True, color=list(kinds.values()), label=list(kinds), zorder=2)
+    axes.set(xlabel="seconds", ylabel="requests a second", xlim=(0, end))
+    axes.legend(loc="upper left", ncols=3)
+    weight = axes.twinx()
+    at, share = [0.0, *(begin + when for when, _ in outcome.shares), end], [0.0, *(part for _, part in outcome.shares)]
+    weight.step(at, [*share, share[-1]], where="post", color=SLATE, linewidth=1.5)
+    weight.set(ylim=(0, 1.05), ylabel="weight of the new version")
+    answers = sum(len(each) for each in times)
+    headline(figure, f"{len(times[1])} of {answers} requests met version {outcome.new}, and {len(times[2])} failed")

@@ -8,14 +8,17 @@ the rest; the pipeline chooses nothing and keeps all. CodePipeline sets what its
 the deployed stack into the file that the action reads. What the artifact is built for stands there, too.
 """
 
+import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3
+import yaml
 
 from workshop import ROOT, choices
 from workshop.deployment import stacks
@@ -33,25 +36,56 @@ def toolchain(lab: Lab, chosen: Mapping[str, object]) -> dict[str, str]:
     return {"ProjectId": lab.project_id, **choices.of(choices.TOOLCHAIN, chosen)}
 
 
-def application(lab: Lab, model_name: str, precision: str, chosen: Mapping[str, object]) -> dict[str, str]:
+def application(
+    lab: Lab, model_name: str, precision: str, chosen: Mapping[str, object], digest: str = ""
+) -> dict[str, str]:
     """The parameters of template.yml to name: what the lab fills in, and those that were chosen. Raises ChoiceError.
+
+    `digest`: that of the model's files, where the store has them below it (`ModelFiles.prefix`); "" for
+    `models/<model_name>` itself.
 
     On the local target the emulator's own Python runs the functions, and pictures may come from its address, too.
     """
     named = {
         "ProjectId": lab.project_id,
         "ModelName": model_name,
+        "ModelDigest": digest,
         "Precision": choices.check_precision(precision),
         "Emulator": str(lab.target == "local").lower(),
         **choices.of(choices.APPLICATION, chosen),
     }
+    deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
     if lab.endpoint_url:
         named["Runtime"] = "python{}.{}".format(*sys.version_info)
-        deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")
         own = urlsplit(lab.endpoint_url).netloc
         named["AllowedPrivateHosts"] = ",".join([own, *(host for host in hosts if host not in ("", own))])
-    return named
+    return named | {"Settings": settings(deployed | named)}
+
+
+def settings(values: Mapping[str, str]) -> str:
+    """Twelve digits that stand for the values of all parameters that Predict depends on; the rest is the defaults'.
+
+    A changed parameter is no new code, so that nothing else would publish a version of it.
+    """
+    template = yaml.load((ROOT / choices.APPLICATION).read_text(encoding="utf-8"), yaml.BaseLoader)
+    words = set(_words(template["Resources"]["Predict"]["Properties"]))
+    for name in words & template["Conditions"].keys():
+        words |= set(_words(template["Conditions"][name]))
+    declared = choices.parameters(choices.APPLICATION)
+    used = {name: values.get(name, declared[name].default) for name in sorted(words & declared.keys() - {"Settings"})}
+    return hashlib.sha256(json.dumps(used).encode()).hexdigest()[:12]
+
+
+def _words(value: object) -> Iterator[str]:
+    """Every name in the texts of a parsed template's part."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _words(each)
+    else:
+        yield from re.findall(r"\w+", str(value))
 
 
 def for_the_build(named: Mapping[str, str]) -> dict[str, str]:

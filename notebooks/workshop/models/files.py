@@ -63,6 +63,16 @@ class ModelFiles:
         """The SHA-256 of the params file: what the function's answers call `model.sha256`."""
         return self.sums[PARAMS]
 
+    @property
+    def digest(self) -> str:
+        """The first 12 digits of the manifest's SHA-256: it stands for all files, labels and network, too."""
+        return sha256(self.manifest)[:12]
+
+    @property
+    def prefix(self) -> str:
+        """Where the model store has these files, and never others: `models/<name>/<digest>`."""
+        return f"models/{self.name}/{self.digest}"
+
     def symbol_of(self, precision: str) -> Path:
         """The symbol that computes in `precision`. Raises ModelError where the model has none."""
         if precision not in SYMBOLS:

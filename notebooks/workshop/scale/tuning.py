@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from workshop import client
 from workshop.lab import Lab
 from workshop.scale import load
 
@@ -28,17 +29,16 @@ def by_memory(
     them. The function's own setting is put back at the end. `progress(1)` is called after each turn. A size that the
     account is not allowed (a new one often has 3,008 MB at most) is left out of the result.
     """
-    functions, name = lab.client("lambda"), lab.outputs(lab.app_stack)["PredictFunction"]
+    functions, name = lab.client("lambda"), client.predict_function(lab)
     before = functions.get_function_configuration(FunctionName=name)["MemorySize"]
 
     def choose(size: int) -> bool:
         try:
-            functions.update_function_configuration(FunctionName=name, MemorySize=size)
+            client.reconfigure(lab, MemorySize=size)
         except functions.exceptions.InvalidParameterValueException as error:
             if "MemorySize" not in str(error):
                 raise
             return False
-        functions.get_waiter("function_updated_v2").wait(FunctionName=name)
         return True
 
     seconds: dict[int, list[float]] = {}

@@ -18,6 +18,7 @@ STEPS = ("create", "read", "update", "delete")
 PASSED = {
     "AWS::ApiGateway::Account": ("CloudWatchRoleArn", "apigateway.amazonaws.com"),
     "AWS::CodeBuild::Project": ("ServiceRole", "codebuild.amazonaws.com"),
+    "AWS::CodeDeploy::DeploymentGroup": ("ServiceRoleArn", "codedeploy.amazonaws.com"),
     "AWS::CodePipeline::Pipeline": ("RoleArn", "codepipeline.amazonaws.com"),
     "AWS::Lambda::Function": ("Role", "lambda.amazonaws.com"),
     "AWS::StepFunctions::StateMachine": ("RoleArn", "states.amazonaws.com"),

@@ -19,6 +19,8 @@ NAMES = {
     "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::CodeBuild::Project": "Name",
     "AWS::CodeCommit::Repository": "RepositoryName",
+    "AWS::CodeDeploy::Application": "ApplicationName",
+    "AWS::CodeDeploy::DeploymentGroup": "DeploymentGroupName",
     "AWS::CodePipeline::Pipeline": "Name",
     "AWS::IAM::Role": "RoleName",
     "AWS::Lambda::Function": "FunctionName",
@@ -39,11 +41,15 @@ ARNS = {
     "AWS::CloudWatch::Dashboard": "arn:{partition}:cloudwatch::{account}:dashboard/{name}",
     "AWS::CodeBuild::Project": "arn:{partition}:codebuild:{region}:{account}:project/{name}",
     "AWS::CodeCommit::Repository": "arn:{partition}:codecommit:{region}:{account}:{name}",
+    "AWS::CodeDeploy::Application": "arn:{partition}:codedeploy:{region}:{account}:application:{name}",
+    "AWS::CodeDeploy::DeploymentGroup": "arn:{partition}:codedeploy:{region}:{account}:deploymentgroup:{ApplicationName}/{name}",  # noqa: E501
     "AWS::CodePipeline::Pipeline": "arn:{partition}:codepipeline:{region}:{account}:{name}",
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",
+    "AWS::Lambda::Alias": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}:{Name}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
     "AWS::Lambda::Permission": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
+    "AWS::Lambda::Version": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
     "AWS::Logs::LogGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}",
     "AWS::S3::Bucket": "arn:{partition}:s3:::{name}",
     "AWS::S3::BucketPolicy": "arn:{partition}:s3:::{Bucket}",
@@ -51,7 +57,7 @@ ARNS = {
     "AWS::SQS::Queue": "arn:{partition}:sqs:{region}:{account}:{name}",
     "AWS::StepFunctions::StateMachine": "arn:{partition}:states:{region}:{account}:stateMachine:{name}",
 }
-BY_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}  # whose `Ref` is the ARN
+BY_ARN = {"AWS::Lambda::Alias", "AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}  # whose `Ref` is the ARN
 _NOTHING = object()  # AWS::NoValue
 
 
@@ -140,6 +146,8 @@ def physical_name(name: str, resource: dict[str, Any], world: World) -> str:
 def arn_of(kind: str, name: str, properties: dict[str, Any], world: World) -> str:
     """The ARN of a resource of type `kind`, "" for a type that has none here."""
     flat = {key: value for key, value in properties.items() if isinstance(value, str)}
+    if "FunctionName" in flat:  # a function's name, or the ARN of one of its aliases
+        flat["FunctionName"] = flat["FunctionName"].rpartition(":function:")[2]
     flat |= {"partition": world.partition, "region": world.region, "account": world.account, "name": name}
     return ARNS[kind].format_map(flat) if kind in ARNS else ""
 

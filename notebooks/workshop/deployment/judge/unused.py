@@ -6,6 +6,7 @@ that property, the judge asks for the permission.
 
 UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
     "AWS::ApiGateway::RestApi": {"Policy": ("apigateway:UpdateRestApiPolicy",)},
+    "AWS::CodeDeploy::DeploymentGroup": {"OnPremisesTagSet": ("codedeploy:RegisterOnPremisesInstance",)},
     "AWS::CodePipeline::Pipeline": {
         "DisableInboundStageTransitions": ("codepipeline:DisableStageTransition", "codepipeline:EnableStageTransition"),
         "RestartExecutionOnUpdate": ("codepipeline:StartPipelineExecution",),
@@ -31,6 +32,21 @@ UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "ec2:DescribeSubnets",
             "ec2:DescribeVpcs",
         ),
+    },
+    "AWS::Lambda::Alias": {
+        "ProvisionedConcurrencyConfig": (
+            "lambda:DeleteProvisionedConcurrencyConfig",
+            "lambda:GetProvisionedConcurrencyConfig",
+            "lambda:PutProvisionedConcurrencyConfig",
+        ),
+    },
+    "AWS::Lambda::Version": {
+        "FunctionScalingConfig": ("lambda:GetFunctionScalingConfig", "lambda:PutFunctionScalingConfig"),
+        "ProvisionedConcurrencyConfig": (
+            "lambda:GetProvisionedConcurrencyConfig",
+            "lambda:PutProvisionedConcurrencyConfig",
+        ),
+        "RuntimePolicy": ("lambda:GetRuntimeManagementConfig", "lambda:PutRuntimeManagementConfig"),
     },
     "AWS::Logs::LogGroup": {
         "BearerTokenAuthenticationEnabled": ("logs:PutBearerTokenAuthentication",),

@@ -1,0 +1,67 @@
+"""MiniStack with two amendments, without which a new version could get no share of the requests here.
+
+- It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
+  https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+- It gives the SAM transform no parameters: here the transform sees those of the stack, as on AWS.
+
+The Python of the emulator's own environment runs this file, where nothing else of the lab is.
+"""
+
+import contextvars
+import random
+import sys
+from typing import Any
+
+from ministack import app  # type: ignore[import-not-found]
+from ministack.services import lambda_svc  # type: ignore[import-not-found]
+from ministack.services.cloudformation import changesets, engine, handlers  # type: ignore[import-not-found]
+from samtranslator.translator import transform
+
+_parameters: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("parameters")
+
+
+def drawn(function: dict[str, Any] | None, qualifier: str | None) -> str | None:
+    """The version that a request to an alias with weights goes to; the qualifier itself where there are none."""
+    alias = (function or {}).get("aliases", {}).get(qualifier or "", {})
+    at = random.random()
+    for version, weight in alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {}).items():
+        if at < weight:
+            return version
+        at -= weight
+    return qualifier
+
+
+def follow_weights() -> None:
+    """Let API Gateway's requests and direct invocations draw a version."""
+    resolve, invoke = lambda_svc._effective_func_record_for_qualifier, lambda_svc._invoke
+
+    async def weighted_invoke(
+        name: str, event: Any, headers: Any, path_qualifier: str | None = None, query: Any = None
+    ) -> Any:
+        asked = path_qualifier or lambda_svc._qp_first(query or {}, "Qualifier") or None
+        return await invoke(name, event, headers, drawn(lambda_svc._functions.get(name), asked), query)
+
+    lambda_svc._effective_func_record_for_qualifier = lambda function, asked: resolve(function, drawn(function, asked))
+    lambda_svc._invoke = weighted_invoke
+
+
+def hand_on_parameters() -> None:
+    """Let the SAM transform see the parameters of the stack that it is applied for."""
+    apply, expand = engine._apply_transforms, transform.transform
+
+    def applied(template: dict, provided: Any = None, previous: Any = None) -> Any:
+        token = _parameters.set(engine._transform_parameters(template, provided, previous))
+        try:
+            return apply(template, provided, previous)
+        finally:
+            _parameters.reset(token)
+
+    for module in (engine, changesets, handlers):
+        module._apply_transforms = applied
+    transform.transform = lambda template, _none, policies: expand(template, _parameters.get({}), policies)
+
+
+if __name__ == "__main__":
+    follow_weights()
+    hand_on_parameters()
+    sys.exit(app.main())

@@ -285,10 +285,7 @@ def check_together(values: Mapping[str, str]) -> None:
     if precision == "int8":
         _check_int8(model)
     if "Runtime" in values and values.get("TARGET", "local") == "local":
-        raise ChoiceError(
-            "Runtime needs TARGET=aws: the emulator runs functions by its own Python, which is the workbook's; choose "
-            "that one, as in PYTHON=/path/to/python3.12"
-        )
+        raise ChoiceError("Runtime needs TARGET=aws: the emulator runs functions by the Python that PYTHON= names")
     if values.get("WithPipeline") == "true" and values.get("TARGET", "local") == "local":
         raise ChoiceError("WithPipeline=true needs TARGET=aws: the emulator has no CodePipeline")
 

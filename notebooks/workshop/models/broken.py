@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from predict.predictor import _layout
+from predict.params_file import layout as layout_of
 from workshop.models import golden
 from workshop.models.files import PARAMS, SYMBOL, SYNSET, ModelFiles, open_model, write_manifest
 
@@ -27,7 +27,7 @@ def labels_shuffled(folder: Path) -> None:
 def weights_of_another_training(folder: Path) -> None:
     """The last layer has its classes in another order than the labels, as of a training on other folders."""
     data = bytearray((folder / PARAMS).read_bytes())
-    layout = {name: (shape, place) for name, shape, place in _layout(memoryview(bytes(data))) or []}
+    layout = {name: (shape, place) for name, shape, place in layout_of(memoryview(bytes(data))) or []}
     shape, place = next(found for name, found in layout.items() if name.endswith("fc1_weight"))
     row = 4 * shape[1]  # bytes of float32
     first = data[place : place + row]

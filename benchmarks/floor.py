@@ -67,7 +67,7 @@ def best(work: Callable[[], object]) -> float:
 
 def measure(store: Path, work: Path, url: str) -> dict:
     """The floor's parts, for the model in `store` that `url` serves; PyTorch is in `work`."""
-    weights = store / "resnet-18-0000.params"
+    weights = store / "model-0000.params"
     size = weights.stat().st_size
     rates = {}
     for threads in (1, 2):
@@ -87,7 +87,7 @@ def measure(store: Path, work: Path, url: str) -> dict:
             answer.readinto(data)
 
     return {
-        "operations": operations(store / "resnet-18-symbol.json"),
+        "operations": operations(store / "model-symbol.json"),
         "weights": size,
         "giga_operations_per_s": rates,
         "gigabytes_per_s": {

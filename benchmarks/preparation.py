@@ -62,7 +62,7 @@ def our_handler() -> str:
 OURS, OURS_INT8, PER_REQUEST, MODULE = report.OURS, report.OURS_INT8, report.PER_REQUEST, report.MODULE
 VARIANTS = {
     OURS: Variant(our_handler(), "artifact"),
-    OURS_INT8: Variant(our_handler(), "artifact", {"MODEL_SYMBOL_FILE_NAME": "resnet-18-int8-symbol.json"}),
+    OURS_INT8: Variant(our_handler(), "artifact", {"MODEL_SYMBOL_FILE_NAME": "model-int8-symbol.json"}),
     PER_REQUEST: Variant("peers.mxnet_per_request.handler", "mxnet"),
     MODULE: Variant("peers.mxnet_module.handler", "mxnet"),
     report.ORT: Variant("peers.onnx_runtime.handler", "onnxruntime", {"PEER_NETWORK": "resnet-18.onnx"}),

@@ -19,7 +19,7 @@ OPSET, IR_VERSION = 17, 8
 
 def to_onnx(folder: Path) -> onnx.ModelProto:
     """The network of `folder` as an ONNX model: input `data` float32 (1, 3, 224, 224), output `probabilities`."""
-    nodes, parameters = read_nodes(folder / "resnet-18-symbol.json"), read_parameters(folder / "resnet-18-0000.params")
+    nodes, parameters = read_nodes(folder / "model-symbol.json"), read_parameters(folder / "model-0000.params")
     for node in nodes:
         if node.op == "BatchNorm" and node.attributes.get("fix_gamma", True):
             parameters[node.inputs[1]] = np.ones_like(parameters[node.inputs[1]])

@@ -8,7 +8,7 @@ import mxnet as mx
 
 from . import common
 
-SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"
+SYMBOL, PARAMS, SYNSET = "model-symbol.json", "model-0000.params", "model-synset.txt"
 
 
 @functools.cache

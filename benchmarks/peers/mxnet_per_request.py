@@ -8,7 +8,7 @@ import mxnet as mx
 
 from . import common
 
-SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"
+SYMBOL, PARAMS, SYNSET = "model-symbol.json", "model-0000.params", "model-synset.txt"
 
 
 def handler(event, context):
@@ -17,7 +17,7 @@ def handler(event, context):
         folder.mkdir()
         for name, data in common.download(SYMBOL, PARAMS, SYNSET).items():
             (folder / name).write_bytes(data)
-    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(folder / "resnet-18"), 0)
+    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(folder / "model"), 0)
     module = mx.mod.Module(symbol=symbol, context=mx.cpu(), label_names=None)
     module.bind(for_training=False, data_shapes=[("data", (1, 3, 224, 224))], label_shapes=module._label_shapes)
     module.set_params(arguments, auxiliary, allow_missing=True)

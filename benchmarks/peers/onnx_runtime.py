@@ -8,7 +8,7 @@ import onnxruntime
 from . import common
 
 NETWORK = os.environ.get("PEER_NETWORK", "resnet-18.onnx")
-SYNSET = "resnet-18-synset.txt"
+SYNSET = "model-synset.txt"
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import common
 
-NETWORK, SYNSET = "resnet-18.onnx", "resnet-18-synset.txt"
+NETWORK, SYNSET = "resnet-18.onnx", "model-synset.txt"
 
 
 @functools.cache

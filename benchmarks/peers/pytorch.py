@@ -12,7 +12,7 @@ from torch.nn import functional
 from . import common
 from .graph import read_nodes, read_parameters
 
-SYMBOL, PARAMS, SYNSET = "resnet-18-symbol.json", "resnet-18-0000.params", "resnet-18-synset.txt"
+SYMBOL, PARAMS, SYNSET = "model-symbol.json", "model-0000.params", "model-synset.txt"
 
 
 class Network(torch.nn.Module):

@@ -2,7 +2,7 @@
 
 import re
 
-STEM = "resnet-18"
+STEM = "model"
 SYMBOL = f"{STEM}-symbol.json"
 PARAMS = f"{STEM}-0000.params"
 SYNSET = f"{STEM}-synset.txt"

@@ -80,7 +80,7 @@ def practice_model():
 
     folder = models.fetch("practice", progress=False).folder
     files = model_store.ModelStore(
-        "here", "models/practice", "resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt"
+        "here", "models/practice", "model-0000.params", "model-symbol.json", "model-synset.txt"
     )
     return files.load(get_object=lambda key: (folder / Path(key).name).read_bytes())
 

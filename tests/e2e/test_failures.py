@@ -120,7 +120,7 @@ def test_a_store_that_hangs_is_504_before_lambda_cuts_the_function_off(store, ur
 
 def test_a_file_that_is_missing_or_of_another_model_is_503(store, lab, url):
     store.behaviour = "forward"
-    s3, key = lab.client("s3"), "models/practice/resnet-18-synset.txt"
+    s3, key = lab.client("s3"), "models/practice/model-synset.txt"
     whole = s3.get_object(Bucket=lab.model_bucket, Key=key)["Body"].read()
     try:
         s3.delete_object(Bucket=lab.model_bucket, Key=key)

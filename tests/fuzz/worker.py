@@ -225,9 +225,9 @@ def _run(connection: Any, model: Path) -> None:
     os.environ |= {
         "MODEL_STORE_BUCKET_NAME": "store",
         "MODEL_STORE_PREFIX": "models/fuzzed",
-        "MODEL_PARAMS_FILE_NAME": "resnet-18-0000.params",
-        "MODEL_SYMBOL_FILE_NAME": "resnet-18-symbol.json",
-        "MODEL_SYNSET_FILE_NAME": "resnet-18-synset.txt",
+        "MODEL_PARAMS_FILE_NAME": "model-0000.params",
+        "MODEL_SYMBOL_FILE_NAME": "model-symbol.json",
+        "MODEL_SYNSET_FILE_NAME": "model-synset.txt",
         "ALLOWED_PRIVATE_HOSTS": os.environ.get("FUZZ_ALLOW", HOST),  # the fuzzer's own tests allow more
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
         "OMP_NUM_THREADS": "1",  # that memory comes with one core, and waiting threads would take from other programs

@@ -22,8 +22,8 @@ sys.path.insert(0, sys.argv[1])
 from predict import images, predictor
 folder = sys.argv[2]
 read = lambda name: open(f"{folder}/{name}", "rb").read()
-labels = read("resnet-18-synset.txt").decode().splitlines()
-network = predictor.Predictor(read("resnet-18-symbol.json"), read("resnet-18-0000.params"), labels)
+labels = read("model-synset.txt").decode().splitlines()
+network = predictor.Predictor(read("model-symbol.json"), read("model-0000.params"), labels)
 pictures = [open(path, "rb").read() for path in sys.argv[3:]]
 print(json.dumps([list(network.predict(images.prepare(images.decode(picture)))) for picture in pictures]))
 """

@@ -21,9 +21,9 @@ class TinyModel:
         """The model's files and their manifest, by name."""
         synset = "\n".join(self.labels) + "\n"
         files = {
-            "resnet-18-symbol.json": self.symbol,
-            "resnet-18-0000.params": self.params,
-            "resnet-18-synset.txt": synset.encode(),
+            "model-symbol.json": self.symbol,
+            "model-0000.params": self.params,
+            "model-synset.txt": synset.encode(),
         }
         lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()]
         return files | {"SHA256SUMS": "".join(lines).encode()}
@@ -43,7 +43,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     module = mx.mod.Module(mx.sym.SoftmaxOutput(x, name="softmax"))
     module.bind([("data", (1, 3, 224, 224))], [("softmax_label", (1,))], for_training=False)
     module.init_params(mx.init.Xavier(magnitude=0.05))
-    prefix = str(tmp_path_factory.mktemp("tiny") / "resnet-18")
+    prefix = str(tmp_path_factory.mktemp("tiny") / "model")
     module.save_checkpoint(prefix, 0)
     symbol, params = Path(f"{prefix}-symbol.json").read_bytes(), Path(f"{prefix}-0000.params").read_bytes()
     labels = ["n01440764 tench", "n02102040 English springer", "n03028079 church", "n03445777 golf ball"]

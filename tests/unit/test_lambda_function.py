@@ -29,9 +29,9 @@ URL = "https://images.example/dog.jpg"
 ENVIRONMENT = {
     "MODEL_STORE_BUCKET_NAME": "store",
     "MODEL_STORE_PREFIX": "models/tiny",
-    "MODEL_PARAMS_FILE_NAME": "resnet-18-0000.params",
-    "MODEL_SYMBOL_FILE_NAME": "resnet-18-symbol.json",
-    "MODEL_SYNSET_FILE_NAME": "resnet-18-synset.txt",
+    "MODEL_PARAMS_FILE_NAME": "model-0000.params",
+    "MODEL_SYMBOL_FILE_NAME": "model-symbol.json",
+    "MODEL_SYNSET_FILE_NAME": "model-synset.txt",
 }
 
 
@@ -185,7 +185,7 @@ def test_a_prediction_by_url(fetched, tiny_model):
     assert len(probabilities) == 3
     assert all(entry["class"] in tiny_model.labels for entry in body["predictions"])
     assert (body["model"]["name"], body["model"]["precision"]) == ("tiny", "float32")
-    assert f"{body['model']['sha256']}  resnet-18-0000.params" in tiny_model.files[MANIFEST].decode()
+    assert f"{body['model']['sha256']}  model-0000.params" in tiny_model.files[MANIFEST].decode()
     assert body["timings_ms"].keys() == {"fetch", "load", "decode", "predict"}
     assert fetched[0][0] == URL
 
@@ -449,7 +449,7 @@ def test_a_failing_store_is_503_and_the_next_request_tries_again(store, problem)
     assert ask(upload(JPEG))[0] == 200
 
 
-@pytest.mark.parametrize("file", ["resnet-18-0000.params", "resnet-18-symbol.json", MANIFEST])
+@pytest.mark.parametrize("file", ["model-0000.params", "model-symbol.json", MANIFEST])
 def test_a_damaged_model_is_503_and_a_mended_one_is_taken(store, file):
     whole = store.files[file]
     store.files[file] = whole[:-9]

@@ -38,9 +38,9 @@ from workshop import models
 ENVIRONMENT = {
     "MODEL_STORE_BUCKET_NAME": "predictions-us-east-1-000000000000-models",
     "MODEL_STORE_PREFIX": "models/practice",
-    "MODEL_PARAMS_FILE_NAME": "resnet-18-0000.params",
-    "MODEL_SYMBOL_FILE_NAME": "resnet-18-symbol.json",
-    "MODEL_SYNSET_FILE_NAME": "resnet-18-synset.txt",
+    "MODEL_PARAMS_FILE_NAME": "model-0000.params",
+    "MODEL_SYMBOL_FILE_NAME": "model-symbol.json",
+    "MODEL_SYNSET_FILE_NAME": "model-synset.txt",
 }
 STORE = ModelStore.from_environment(ENVIRONMENT)
 
@@ -164,7 +164,7 @@ def test_the_store_is_asked_by_bucket_and_time(tiny_model, monkeypatch):
     assert asked == [(STORE.bucket, 12.0)]
 
 
-@pytest.mark.parametrize("file", ["resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt"])
+@pytest.mark.parametrize("file", ["model-0000.params", "model-symbol.json", "model-synset.txt"])
 def test_a_changed_file_is_refused_by_name(tiny_model, file):
     files = tiny_model.files
     files[file] = files[file][:-1] + b"!"
@@ -173,7 +173,7 @@ def test_a_changed_file_is_refused_by_name(tiny_model, file):
     assert file in problem.message
 
 
-@pytest.mark.parametrize("file", ["resnet-18-0000.params", "resnet-18-symbol.json", "resnet-18-synset.txt", MANIFEST])
+@pytest.mark.parametrize("file", ["model-0000.params", "model-symbol.json", "model-synset.txt", MANIFEST])
 def test_a_missing_file_is_named(tiny_model, file):
     files = tiny_model.files
     del files[file]
@@ -182,7 +182,7 @@ def test_a_missing_file_is_named(tiny_model, file):
     assert file in problem.message
 
 
-@pytest.mark.parametrize("manifest", [b"", b"\xff\xfe", b"no digest  resnet-18-0000.params\n", b"0" * 64 + b"  a\n"])
+@pytest.mark.parametrize("manifest", [b"", b"\xff\xfe", b"no digest  model-0000.params\n", b"0" * 64 + b"  a\n"])
 def test_a_file_that_the_manifest_does_not_list_is_refused(tiny_model, manifest):
     problem = refusal(STORE.load, get_object=holding(tiny_model.files | {MANIFEST: manifest}))
     assert problem.code == "model_file_mismatch"
@@ -362,22 +362,22 @@ def s3(monkeypatch) -> Iterator[S3]:
         server.shutdown()
 
 
-def read(key: str = "models/practice/resnet-18-symbol.json", seconds: float = 10.0) -> bytes:
+def read(key: str = "models/practice/model-symbol.json", seconds: float = 10.0) -> bytes:
     return bytes(get_from_s3("store", seconds)(key))
 
 
 def test_an_object_is_read_whole(s3):
     s3.body = bytes(range(256)) * 20_000
     assert read() == s3.body
-    assert s3.paths == ["/store/models/practice/resnet-18-symbol.json"]
+    assert s3.paths == ["/store/models/practice/model-symbol.json"]
 
 
 @pytest.mark.parametrize(
     ("status", "code", "expected", "words"),
     [
-        (403, "AccessDenied", "model_store_denied", ["s3:GetObject", "resnet-18-symbol.json", "grant"]),
+        (403, "AccessDenied", "model_store_denied", ["s3:GetObject", "model-symbol.json", "grant"]),
         (403, "InvalidAccessKeyId", "model_store_denied", ["s3:GetObject"]),
-        (404, "NoSuchKey", "model_file_missing", ["resnet-18-symbol.json"]),
+        (404, "NoSuchKey", "model_file_missing", ["model-symbol.json"]),
         (404, "NoSuchBucket", "model_file_missing", ["bucket"]),
         (400, "ExpiredToken", "model_store_unreachable", ["ExpiredToken"]),
         (500, "InternalError", "model_store_unreachable", ["s3:GetObject"]),
@@ -412,7 +412,7 @@ def test_nobody_listens(s3):
     assert (problem.code, problem.status) == ("model_store_unreachable", 503)
 
 
-@pytest.mark.parametrize("key", ["models/practice/resnet-18-symbol.json", "models/mine+its/ä b=c&d%20e'()*!~$@,:;"])
+@pytest.mark.parametrize("key", ["models/practice/model-symbol.json", "models/mine+its/ä b=c&d%20e'()*!~$@,:;"])
 def test_requests_are_signed_as_by_botocore(s3, key):
     read(key)
     (path,), (sent,) = s3.paths, s3.headers

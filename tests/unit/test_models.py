@@ -77,6 +77,8 @@ def server(source):
 def mirrors(server, source):
     """A mirror that has nothing, and one that has the model, as MXNet's do: the labels under a URL of their own."""
     shutil.copy(source / models.SYNSET, source.parent / "synset.txt")
+    for name in (models.SYMBOL, models.PARAMS):  # under the names that MXNet gave them
+        (source / name.replace("model", "resnet-18")).symlink_to(name)
     return (
         models.Mirror(f"{server.url}gone/", f"{server.url}gone/synset.txt"),
         models.Mirror(f"{server.url}tiny/", f"{server.url}synset.txt"),
@@ -446,16 +448,14 @@ def test_a_file_that_is_not_the_listed_one_is_refused(source, store, name):
 
 def test_no_manifest_no_model(source, store):
     (source / models.MANIFEST).unlink()
-    with pytest.raises(
-        models.SourceError, match=r"needs SHA256SUMS beside its files: `sha256sum resnet-18-symbol\.json"
-    ):
+    with pytest.raises(models.SourceError, match=r"needs SHA256SUMS beside its files: `sha256sum model-symbol\.json"):
         models.fetch(source, store, progress=False)
 
 
-@pytest.mark.parametrize("text", ["", "not a manifest", "0" * 63 + "  resnet-18-symbol.json\n"])
+@pytest.mark.parametrize("text", ["", "not a manifest", "0" * 63 + "  model-symbol.json\n"])
 def test_a_manifest_that_lists_too_little_is_refused(source, store, text):
     (source / models.MANIFEST).write_text(text)
-    with pytest.raises(models.CorruptedError, match="no SHA-256 of resnet-18-symbol"):
+    with pytest.raises(models.CorruptedError, match="no SHA-256 of model-symbol"):
         models.fetch(source, store, progress=False)
 
 
@@ -517,9 +517,7 @@ def test_imagenet_must_match_what_the_first_fetch_recorded(source, store, mirror
     files = models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     files.symbol.write_text("damaged")
     write_model(source, seed=3)
-    with pytest.raises(
-        models.SourceError, match=r"resnet-18-0000.params is corrupted or another file: expected SHA-256"
-    ):
+    with pytest.raises(models.SourceError, match=r"resnet-18-0000.params is corrupted or another file: expected SHA-256"):
         models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     write_model(source)
     check(models.fetch("imagenet", store, progress=False, mirrors=mirrors), source)
@@ -527,7 +525,7 @@ def test_imagenet_must_match_what_the_first_fetch_recorded(source, store, mirror
 
 def test_a_mirror_that_breaks_off_for_good_gives_way_to_the_next(source, store, server, mirrors):
     shutil.copytree(source, source.parent / "half")
-    (source.parent / "half" / models.PARAMS).unlink()
+    (source.parent / "half" / "resnet-18-0000.params").unlink()
     first = models.Mirror(f"{server.url}half/", f"{server.url}synset.txt")
     check(models.fetch("imagenet", store, progress=False, mirrors=(first, mirrors[1])), source)
 

@@ -136,7 +136,7 @@ def test_identities_change_nothing_but_what_can_be_fused():
 
 def test_a_model_without_an_int8_symbol_says_how_to_make_one(tiny):
     files = models.open_model(tiny)
-    with pytest.raises(models.ModelError, match="has no resnet-18-int8-symbol.json.*workshop.models.quantization"):
+    with pytest.raises(models.ModelError, match="has no model-int8-symbol.json.*workshop.models.quantization"):
         files.symbol_of("int8")
     with pytest.raises(models.ModelError, match="expected 'float32' or 'int8'"):
         files.symbol_of("float16")

@@ -15,7 +15,7 @@ from workshop.deployment.iam import ALLOWED, DENIED, policy
 class Probe:
     """A role to try policies on for real, with a small store and somebody else's bucket to try them against.
 
-    `store` and `other` are bucket names; `store` holds `models/resnet-18.params`, `other` holds `salaries.csv`.
+    `store` and `other` are bucket names; `store` holds `models/model.params`, `other` holds `salaries.csv`.
     """
 
     def __init__(self, lab):
@@ -38,7 +38,7 @@ class Probe:
             if self.lab.region == "us-east-1"
             else {"CreateBucketConfiguration": {"LocationConstraint": self.lab.region}}
         )
-        for bucket, key in ((self.store, "models/resnet-18.params"), (self.other, "salaries.csv")):
+        for bucket, key in ((self.store, "models/model.params"), (self.other, "salaries.csv")):
             self.s3.create_bucket(Bucket=bucket, **where)
             self.s3.get_waiter("bucket_exists").wait(Bucket=bucket)
             self.s3.put_object(Bucket=bucket, Key=key, Body=b"something to read")
@@ -112,9 +112,9 @@ class Probe:
             }
         )
         return {
-            "read a model": lambda: s3.get_object(Bucket=self.store, Key="models/resnet-18.params"),
+            "read a model": lambda: s3.get_object(Bucket=self.store, Key="models/model.params"),
             "list the models": lambda: s3.list_objects_v2(Bucket=self.store),
-            "replace a model": lambda: s3.put_object(Bucket=self.store, Key="models/resnet-18.params", Body=b"other"),
+            "replace a model": lambda: s3.put_object(Bucket=self.store, Key="models/model.params", Body=b"other"),
             "read another bucket": lambda: s3.get_object(Bucket=self.other, Key="salaries.csv"),
             "list all buckets": s3.list_buckets,
             "put the bucket policy": lambda: s3.put_bucket_policy(Bucket=self.store, Policy=json.dumps(harmless)),

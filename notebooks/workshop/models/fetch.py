@@ -1,8 +1,8 @@
 """Fetch a model's files from where the reader chooses, and prove that they are the ones meant.
 
-A model is `resnet-18-symbol.json` (the network), `resnet-18-0000.params` (its parameters) and `resnet-18-synset.txt`
+A model is `model-symbol.json` (the network), `model-0000.params` (its parameters) and `model-synset.txt`
 (one line per class), with `SHA256SUMS` beside them in the form of `sha256sum`. A model may have a second symbol,
-`resnet-18-int8-symbol.json`: the same network over the same parameters, in 8-bit arithmetic
+`model-int8-symbol.json`: the same network over the same parameters, in 8-bit arithmetic
 (`workshop.models.quantization`), and a `model.json` that says what it is (`workshop.models.about`). A source is one of
 
 - `practice`: shipped in this repository;

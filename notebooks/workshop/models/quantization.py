@@ -216,7 +216,7 @@ def choose(folder: Path, count: int = PICTURES) -> list[Path]:
 
 
 def add_int8(folder: Path, pictures: Path, count: int = PICTURES) -> Path:
-    """Write `resnet-18-int8-symbol.json` into a model's folder and list it in its `SHA256SUMS`.
+    """Write `model-int8-symbol.json` into a model's folder and list it in its `SHA256SUMS`.
 
     `folder`: a model's files, checked against their manifest first (models.ModelError). `pictures`: a folder; its
     files are prepared as the function prepares what it is sent. Returns the symbol's path.

@@ -111,7 +111,8 @@ class Mirror:
     synset: str
 
     def urls(self) -> dict[str, str]:
-        return {SYMBOL: self.prefix + SYMBOL, PARAMS: self.prefix + PARAMS, SYNSET: self.synset}
+        files = {SYMBOL: f"{self.prefix}resnet-18-symbol.json", PARAMS: f"{self.prefix}resnet-18-0000.params"}
+        return files | {SYNSET: self.synset}
 
     def __str__(self) -> str:
         return self.prefix

@@ -206,8 +206,9 @@ def test_the_build_is_told_of_what_the_artifact_depends_on(lab, deployed, monkey
     assert parameters.for_the_build({"Runtime": "python3.14", "MemorySize": "3008"}) == {"RUNTIME": "python3.14"}
     assert parameters.for_the_build({"MemorySize": "3008"}) == {}
     monkeypatch.setenv("RUNTIME", "python3.14")
-    given = parameters.configuration(lab.client("cloudformation"), PROJECT)["Parameters"]
-    assert given == deployed[APPLICATION] | {"Runtime": "python3.14"}
+    cloudformation = lab.client("cloudformation")
+    given = parameters.configuration(cloudformation, PROJECT)["Parameters"]
+    assert given == stacks.parameters(cloudformation, lab.app_stack) | {"Runtime": "python3.14"}
 
 
 def test_a_runtime_is_not_chosen_on_the_local_target():

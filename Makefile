@@ -30,7 +30,7 @@ export UV_CACHE_DIR = $(CURDIR)/.build/uv
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help choices setup deploy preflight rehearse versions rollback scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
+.PHONY: help choices setup deploy preflight rehearse versions rollback ship scale test check $(CHECKS) coverage fuzz browser screenshots notebooks lab \
 	endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
@@ -68,7 +68,10 @@ versions: setup ## list the versions of Predict: when, model, precision, share o
 rollback: setup ## let the version before answer, in one call; ARGS="--to 3" names another
 	@$(RUN) workshop.deployment.versions rollback $(CHOICES) $(ARGS)
 
-scale: setup ## run notebook 06 against what is deployed: load, throttling, bulk, cost, simulation
+ship: setup ## run notebook 06 against what is deployed: a new version, four broken ones, back by hand
+	@$(RUN) workshop.headless.runner $(CHOICES) --ship
+
+scale: setup ## run notebook 07 against what is deployed: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
 test: setup ## check everything, on all cores; ARGS= names some tests, or says more to pytest

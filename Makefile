@@ -29,7 +29,7 @@ export UV_CACHE_DIR = $(CURDIR)/.build/uv
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help choices setup deploy preflight rehearse versions rollback scale test test-pythons check $(CHECKS) coverage fuzz browser \
+.PHONY: help choices setup deploy preflight rehearse versions rollback ship scale test test-pythons check $(CHECKS) coverage fuzz browser \
 	screenshots notebooks lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
@@ -66,7 +66,10 @@ versions: setup ## list the versions of Predict: when, model, precision, share o
 rollback: setup ## let the version before answer, in one call; ARGS="--to 3" names another
 	@$(RUN) workshop.deployment.versions rollback $(CHOICES) $(ARGS)
 
-scale: setup ## run notebook 06 against the deployed stack: load, throttling, bulk, cost, simulation
+ship: setup ## run notebook 06 against the deployed stack: a new version, four broken ones, and a rollback
+	@$(RUN) workshop.headless.runner $(CHOICES) --ship
+
+scale: setup ## run notebook 07 against the deployed stack: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
 test: setup ## run all tests, on all cores; ARGS= names some tests, or gives pytest options

@@ -69,12 +69,12 @@ def test_cell_by_cell_runs_as_well(opened):
 
 
 # Once in a fresh project and once in one that is there; at last the clean-up where nothing is left to clean. Not again:
-# 06, which measures for minutes, and 02, whose second run is that of test_widget.py.
-AGAIN = [file for file in NOTEBOOKS if file not in (named("02"), named("06"))]
+# 06 and 07, which measure for minutes, and 02, whose second run is that of test_widget.py.
+AGAIN = [file for file in NOTEBOOKS if file not in (named("02"), named("06"), named("07"))]
 RUNS = [*NOTEBOOKS[:-1], *AGAIN, NOTEBOOKS[-1]]
 # Fewer requests and images: nbval runs the whole lot; here it is the cells, the bars and the drawings that count.
 SHORTER = {
-    "06": {
+    "07": {
         "concurrency = [1, 2, 3, 4]": "concurrency = [1, 2]",
         "requests = 160": "requests = 64",
         "images = 120": "images = 60",

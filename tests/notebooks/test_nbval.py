@@ -27,8 +27,9 @@ EXPECTED = [
     "03_edit_iam",
     "04_build_and_deploy",
     "05_call_the_endpoint",
-    "06_predict_at_scale",
-    "07_clean_up",
+    "06_ship_a_model",
+    "07_predict_at_scale",
+    "08_clean_up",
     "A1_train_the_practice_model",
 ]
 # Whatever machine ran them last must not show.

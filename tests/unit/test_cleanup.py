@@ -86,7 +86,7 @@ def toolchain(lab: Lab) -> None:
 
 
 def clean(lab: Lab) -> list[Found]:
-    """What notebook 07 does, in its order."""
+    """What notebook 08 does, in its order."""
     cleanup.stop_bulk_scoring(lab)
     for bucket in cleanup.application_buckets(lab):
         cleanup.empty_bucket(lab, bucket)

@@ -39,10 +39,19 @@ def folder(tmp_path):
 
 
 def test_the_deploy_runs_all_but_the_clean_up_and_the_appendix(tmp_path):
-    for name in ("01_b.ipynb", "00_a.ipynb", "07_clean_up.ipynb", "A1_train.ipynb", "notes.txt", "06_scale.ipynb"):
+    for name in (
+        "01_b.ipynb",
+        "00_a.ipynb",
+        "08_clean_up.ipynb",
+        "A1_train.ipynb",
+        "notes.txt",
+        "07_scale.ipynb",
+        "06_ship.ipynb",
+    ):
         (tmp_path / name).touch()
     assert [path.name for path in runner.notebooks(tmp_path)] == ["00_a.ipynb", "01_b.ipynb"]
-    assert [path.name for path in runner.notebooks(tmp_path, scale=True)] == ["06_scale.ipynb"]
+    assert [path.name for path in runner.notebooks(tmp_path, runner.SCALE)] == ["07_scale.ipynb"]
+    assert [path.name for path in runner.notebooks(tmp_path, runner.SHIP)] == ["06_ship.ipynb"]
 
 
 def test_each_notebook_gets_the_parameters_it_has(tmp_path):

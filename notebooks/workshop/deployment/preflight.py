@@ -169,7 +169,7 @@ def _concurrency(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
         says = f"{wanted} cannot be reserved of {total} ({quotas.UNRESERVED} must stay free): {advice}"
         yield Row("concurrency", DO, says)
     elif total < 1000:
-        words = f"{total} executions at once in this account: notebook 06 measures within that and reserves none"
+        words = f"{total} executions at once in this account: notebook 07 measures within that and reserves none"
         yield Row("concurrency", FINE, words)
     else:
         yield Row("concurrency", FINE, f"{total} executions at once, {free} of them unreserved")
@@ -221,7 +221,7 @@ def _leftovers(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
         if state.endswith(STUCK) and state not in ("REVIEW_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE")
     }
     for stack, state in stuck.items():
-        advice = "wait until it ends" if state.endswith("_IN_PROGRESS") else "run notebook 07, or delete the stack"
+        advice = "wait until it ends" if state.endswith("_IN_PROGRESS") else "run notebook 08, or delete the stack"
         yield Row("an earlier run", DO, f"{stack} is in {state}: {advice}")
     roles, buckets = probe.probes(lab)
     if roles or buckets:

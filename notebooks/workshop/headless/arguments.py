@@ -28,6 +28,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
         help="any other parameter of a notebook",
     )  # fmt: skip
+    parser.add_argument("--ship", action="store_true", help="run the notebook that ships versions, alone")
     parser.add_argument("--scale", action="store_true", help="run the notebook that measures what is deployed, alone")
     parser.add_argument("--endpoint", action="store_true", help="run nothing: print the endpoint's URL alone")
     parser.add_argument(

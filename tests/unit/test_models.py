@@ -517,7 +517,9 @@ def test_imagenet_must_match_what_the_first_fetch_recorded(source, store, mirror
     files = models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     files.symbol.write_text("damaged")
     write_model(source, seed=3)
-    with pytest.raises(models.SourceError, match=r"resnet-18-0000.params is corrupted or another file: expected SHA-256"):
+    with pytest.raises(
+        models.SourceError, match=r"resnet-18-0000.params is corrupted or another file: expected SHA-256"
+    ):
         models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     write_model(source)
     check(models.fetch("imagenet", store, progress=False, mirrors=mirrors), source)

@@ -22,13 +22,14 @@ TESTS = ("tests/unit", "tests/package")
 
 # What the function's own code predicts in this environment for each sample, in ten digits.
 PREDICT = """
-import json
+import json, tempfile
+from pathlib import Path
 from predict import images, predictor
 from workshop import models
 from workshop.samples import SAMPLES, sample_path
-folder = models.PRACTICE
-files = [(folder / name).read_bytes() for name in (models.SYMBOL, models.PARAMS)]
-network = predictor.Predictor(*files, (folder / models.SYNSET).read_text().splitlines())
+with tempfile.TemporaryDirectory() as folder:
+    files = models.fetch("practice", Path(folder), progress=False)
+    network = predictor.Predictor(files.symbol.read_bytes(), files.params.read_bytes(), files.labels)
 pictures = {name: images.prepare(images.decode(sample_path(name).read_bytes())) for name in SAMPLES}
 print(json.dumps({name: [f"{each:.10g}" for each in network.predict(picture)] for name, picture in pictures.items()}))
 """

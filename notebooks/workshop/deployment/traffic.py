@@ -41,6 +41,14 @@ class Traffic:
         """Seconds since the traffic began."""
         return time.monotonic() - self._began
 
+    def wait_for(self, more: int, seconds: float = 120.0) -> None:
+        """Wait until so many more requests are answered. Raises TimeoutError."""
+        wanted, end = len(self.answered) + more, time.monotonic() + seconds
+        while len(self.answered) < wanted:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(self.answered)} of {wanted} requests were answered in {seconds:.0f} s")
+            self._ending.wait(0.1)
+
     def by_version(self) -> Counter[tuple[int, str]]:
         """The number of answers by status and version."""
         return Counter((one.status, one.version) for one in self.answered)

@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.unknown_pictures import drawn, taken
-from predict import images
 from predict.predictor import Predictor
 from predict.rejection import Rejection
-from workshop.models import about, checks, files
+from workshop.models import about, checks, files, preparation
 
 RESULTS = Path(__file__).with_name("unknown.json")
 LAYER, LOGITS = "flatten0", "fc1"
@@ -46,8 +45,9 @@ def outputs(pictures: list[bytes]) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         checks.widen(Path(shutil.copy(files.PRACTICE / files.PARAMS, folder)))
         params = Path(folder, files.PARAMS).read_bytes()
-    with Predictor(showing, params, files.read_labels(files.PRACTICE / files.SYNSET)) as predictor:
-        return np.array([predictor.run(images.network_input(data))[1] for data in pictures], np.float32)
+    model = files.open_model(files.PRACTICE)
+    with Predictor(showing, params, model.labels) as predictor:
+        return np.array([predictor.run(preparation.prepared(model, data))[1] for data in pictures], np.float32)
 
 
 def known(data: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -329,9 +329,10 @@ def test_wilson_interval_as_published():
 
 
 def test_files_are_predicted_by_the_functions_own_preparation(pictures):
+    model = models.open_model(models.PRACTICE)
     files, _ = loop.list_split(pictures / "val", imagenette.WNIDS)
     said = evaluation.predict_files(
-        files[:3], [lambda batch: np.asarray(batch)[0].mean(axis=(1, 2)), lambda _: [1, 2, 3]]
+        model, files[:3], [lambda batch: np.asarray(batch)[0].mean(axis=(1, 2)), lambda _: [1, 2, 3]]
     )
     assert said.shape == (2, 3, 3) and (said[1] == [1, 2, 3]).all() and (said[0] > 50).all()
 

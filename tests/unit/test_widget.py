@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import requests
 
+from predict import images
+from predict.fitting import Fitting
+from workshop import models
 from workshop.inspection import widget
 from workshop.samples import sample_path
 
 matplotlib.use("agg")
 LABELS = ["n03445777 golf ball", "n03888257 parachute, chute", "n03028079 church, church building"]
+CROP = {"size": 224, "fit": "centre-crop", "fraction": 0.875}  # efficientnet-lite0's
 
 
 def predict(batch):
@@ -20,9 +24,21 @@ def predict(batch):
     return np.stack([light, (1 - light) * 0.75, (1 - light) * 0.25], axis=1)
 
 
+def saying(folder, said: dict | None) -> models.ModelFiles:
+    """A model whose model.json has this `input`; None: a model that says nothing of itself."""
+    if said:
+        (folder / models.ABOUT).write_text(json.dumps({"schema": 1, "input": said}))
+    return models.ModelFiles(folder, "some", "some", "nobody", LABELS, {})
+
+
 @pytest.fixture
-def asks():
-    return widget.ask_model(predict, LABELS), widget.heat_of(predict)
+def model(tmp_path):
+    return saying(tmp_path, None)
+
+
+@pytest.fixture
+def asks(model):
+    return widget.ask_model(predict, model), widget.heat_of(predict, model)
 
 
 def children(panel):
@@ -44,24 +60,41 @@ def test_plain_call_draws_and_returns_the_classes(asks):
 
 def test_heat_map_is_hot_where_the_class_comes_from(asks):
     picture = asks[1](sample_path("golf_ball").read_bytes()).astype(int)
-    assert picture.shape == (224, 224, 3)
+    assert picture.shape == (375, 500, 3)  # the sample's own shape
     colour = np.abs(picture - picture.mean(axis=2, keepdims=True)).sum(axis=2)
-    assert colour[96:128, 96:128].mean() > colour[:24, :24].mean()
+    assert colour[160:214, 214:286].mean() > colour[:40, :54].mean()
 
 
-def test_the_endpoints_heat_map_is_the_models_own(asks, monkeypatch):
+def test_a_centre_crops_heat_map_is_its_square(tmp_path):
+    cropping = saying(tmp_path, CROP)
+    assert widget.heat_of(predict, cropping, stride=64)(sample_path("tench").read_bytes()).shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("said", [None, CROP], ids=["squash", "centre-crop"])
+def test_a_model_is_asked_as_the_function_would_ask_it(tmp_path, said):
+    seen = []
+    data = sample_path("tench").read_bytes()
+    widget.ask_model(lambda batch: seen.append(batch) or predict(batch), saying(tmp_path, said))(data)
+    fitting = Fitting.of(said) if said else Fitting()
+    assert seen[0].dtype == np.float32 and (seen[0] == np.asarray(images.network_input(data, fitting))).all()
+
+
+@pytest.mark.parametrize("said", [None, CROP], ids=["squash", "centre-crop"])
+def test_the_endpoints_heat_map_is_the_models_own(tmp_path, monkeypatch, said):
     """The same covered pictures, sent as files, give the same map."""
-    sent = []
+    sent, model = [], saying(tmp_path, said)
+    ask = widget.ask_model(predict, model)
 
     def post(url, data, params, headers, timeout):
         sent.append(params)
-        answer = requests.Response()
-        answer.status_code, answer._content = 200, json.dumps({"predictions": asks[0](data)}).encode()
+        answer, told = requests.Response(), {"name": "some"} | ({"input": said} if said else {})
+        answer.status_code = 200
+        answer._content = json.dumps({"predictions": ask(data), "model": told}).encode()
         return answer
 
     monkeypatch.setattr(requests, "post", post)
     data = sample_path("golf_ball").read_bytes()
-    own = widget.heat_of(predict, stride=64)(data)
+    own = widget.heat_of(predict, model, stride=64)(data)
     theirs = widget.heat_of_endpoint("http://127.0.0.1:1/predict")(data)
     assert len(sent) == 18 and sent[0] == {"top": 20}
     assert np.abs(own.astype(int) - theirs.astype(int)).max() <= 4  # squares are rounded to whole numbers in a file

@@ -8,22 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
+from workshop.models import ModelFiles, preparation
 from workshop.progress import progress
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def predict_files(files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndarray:
+def predict_files(model: ModelFiles, files: Sequence[Path], predicts: Sequence[Predict]) -> np.ndarray:
     """Probabilities float32 (predictors, N, classes) for picture files, as the function would answer them.
 
-    Each file's bytes go through the function's own `images.network_input`; each of `predicts` takes the result, uint8
-    (1, 3, 224, 224), and returns float32 (classes,).
+    Each file's bytes are prepared for `model`, as the function does; each of `predicts` takes the result, uint8
+    (1, 3, size, size), and returns float32 (classes,).
     """
-    from predict import images  # the function's
-
     answers = []
     for file in progress(files, desc="evaluate", unit="image"):
-        batch = np.asarray(images.network_input(Path(file).read_bytes()))
+        batch = preparation.prepared(model, Path(file).read_bytes())
         answers.append([predict(batch) for predict in predicts])
     return np.array(answers, np.float32).transpose(1, 0, 2)
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from predict import images
 from predict.predictor import Predictor
-from workshop.models import ModelError, ModelFiles
+from workshop.models import ModelError, ModelFiles, preparation
 from workshop.models.checks import description
 
 
@@ -43,5 +42,5 @@ def scored(model: ModelFiles, pictures: Iterable[bytes]) -> list[Scored]:
         raise _uncalibrated(model)
     symbol = said.rejection.shown_by(model.symbol.read_bytes())
     with Predictor(symbol, model.params.read_bytes(), model.labels, said.fitting.size) as predictor:
-        verdicts = [said.verdict(predictor.run(images.network_input(data, said.fitting))) for data in pictures]
+        verdicts = [said.verdict(predictor.run(preparation.prepared(model, data))) for data in pictures]
     return [Scored(verdict["known_score"], verdict["known"]) for verdict in verdicts]

@@ -14,10 +14,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import requests
 from IPython.display import display
+from PIL import Image
 
-from predict import fetching, images, predictor
+from predict import fetching, fitting, images, predictor
+from predict.fitting import Fitting
 from workshop import plots
 from workshop.inspection import explain
+from workshop.models import ModelFiles, preparation
 from workshop.samples import SAMPLES, sample_path
 
 Ask = Callable[[bytes], list[dict]]
@@ -41,11 +44,11 @@ def _fetched(url: str) -> bytes:
     return fetching.fetch(url, allowed=fetching.AllowedHosts.parse(os.environ.get("ALLOWED_PRIVATE_HOSTS", "")))
 
 
-def ask_model(predict: explain.Predict, labels: list[str], top: int = 5) -> Ask:
-    """Ask a model on this machine. `predict`: float32 (N, 3, 224, 224) to probabilities float32 (N, classes)."""
+def ask_model(predict: explain.Predict, model: ModelFiles, top: int = 5) -> Ask:
+    """Ask a model on this machine. `predict`: float32 (N, 3, size, size) to probabilities float32 (N, classes)."""
 
     def ask(data: bytes) -> list[dict]:
-        return predictor.rank(predict(np.asarray(images.network_input(data), np.float32))[0], labels, top)
+        return predictor.rank(predict(preparation.prepared(model, data).astype(np.float32))[0], model.labels, top)
 
     return ask
 
@@ -54,25 +57,31 @@ def ask_endpoint(url: str, top: int = 5) -> Ask:
     """Ask the endpoint whose /predict is at `url`; an error of its contract becomes a ValueError with its words."""
 
     def ask(data: bytes) -> list[dict]:
-        headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
-        answer = requests.post(url, data, params={"top": top}, headers=headers, timeout=60)
-        if not answer.ok:
-            raise ValueError(f"the endpoint answered {answer.status_code}: {answer.text}")
-        return answer.json()["predictions"]
+        return _answer(url, data, top)["predictions"]
 
     return ask
 
 
-def heat_of(predict: explain.Predict, stride: int = 48) -> Heat:
-    """What shows where a model's first class comes from: the picture as RGB uint8 (224, 224, 3), its heat map on it.
+def _answer(url: str, data: bytes, top: int) -> dict:
+    headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
+    answer = requests.post(url, data, params={"top": top}, headers=headers, timeout=60)
+    if not answer.ok:
+        raise ValueError(f"the endpoint answered {answer.status_code}: {answer.text}")
+    return answer.json()
 
-    `stride`: as of `explain.occlusion`.
+
+def heat_of(predict: explain.Predict, model: ModelFiles, stride: int = 48) -> Heat:
+    """Where a model's first class comes from: its heat map on the part of a picture that it looks at.
+
+    Returns RGB uint8 (H, W, 3): of a whole picture's own shape; for a centre crop, a square of the model's size.
+
+    `predict`: as of `ask_model`. `stride`: as of `explain.occlusion`.
     """
 
     def heat(data: bytes) -> np.ndarray:
-        batch = np.asarray(images.network_input(data), np.float32)
+        batch = preparation.prepared(model, data).astype(np.float32)
         found = explain.occlusion(predict, batch, int(predict(batch)[0].argmax()), stride=stride)
-        return explain.overlay(explain.as_picture(batch), found.heat)
+        return _on_picture(data, batch, found.heat, preparation.fitting(model))
 
     return heat
 
@@ -80,27 +89,41 @@ def heat_of(predict: explain.Predict, stride: int = 48) -> Heat:
 def heat_of_endpoint(url: str) -> Heat:
     """As `heat_of`, for the endpoint whose /predict is at `url`: covering needs no more than its answers, 18 a picture.
 
-    A class that is not among the 20 first ones of an answer counts as impossible there.
+    The answers name the model's fitting. A class that is not among the 20 first ones of an answer counts as impossible
+    there.
     """
-    ask = ask_endpoint(url, top=20)
 
     def heat(data: bytes) -> np.ndarray:
-        batch = np.asarray(images.network_input(data), np.float32)
-        first = ask(data)[0]["class"]
+        answer = _answer(url, data, top=20)
+        said = answer["model"].get("input")  # missing for a model that says nothing of itself
+        fitted = Fitting.of(said) if said else fitting.DEFAULT
+        batch = np.asarray(images.network_input(data, fitted), np.float32)
+        first = answer["predictions"][0]["class"]
+
+        def asked(covered: np.ndarray) -> list[dict]:
+            square = Image.fromarray(explain.as_picture(covered[np.newaxis]))
+            return _answer(url, _png(preparation.framed(square, fitted)), top=20)["predictions"]
 
         def predict(pictures: np.ndarray) -> np.ndarray:
-            answers = [ask(_png(explain.as_picture(one[np.newaxis]))) for one in pictures]
-            given = [{entry["class"]: entry["probability"] for entry in answer} for answer in answers]
+            given = [{entry["class"]: entry["probability"] for entry in asked(one)} for one in pictures]
             return np.array([[probabilities.get(first, 0.0)] for probabilities in given], np.float32)
 
         found = explain.occlusion(predict, batch, 0, stride=64)
-        return explain.overlay(explain.as_picture(batch), found.heat)
+        return _on_picture(data, batch, found.heat, fitted)
 
     return heat
 
 
-def _png(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+def _on_picture(data: bytes, batch: np.ndarray, heat: np.ndarray, fitted: Fitting) -> np.ndarray:
+    overlay = explain.overlay(explain.as_picture(batch), heat)
+    # The network sees a square; the reader sees a whole picture in its own shape.
+    return cv2.resize(overlay, images.decode(data).size) if fitted.fraction is None else overlay
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def draw(data: bytes, ask: Ask, heat: Heat | None = None) -> tuple[plt.Figure, list[dict]]:
@@ -112,8 +135,7 @@ def draw(data: bytes, ask: Ask, heat: Heat | None = None) -> tuple[plt.Figure, l
     plots.photo(figure.add_subplot(grid[0]), pixels)
     plots.ranking(figure.add_subplot(grid[1]), ranked)
     if heat:
-        height, width = pixels.shape[:2]  # the network sees a square; the reader sees the picture's own shape
-        plots.photo(figure.add_subplot(grid[2]), cv2.resize(heat(data), (width, height)), "the parts that count")
+        plots.photo(figure.add_subplot(grid[2]), heat(data), "the parts that count")
     best = ranked[0]
     plots.headline(
         figure,

@@ -29,9 +29,8 @@ import mxnet as mx
 import numpy as np
 from mxnet.contrib import quantization as mxnet_quantization
 
-from predict import images  # the function's
 from workshop import models
-from workshop.models import about
+from workshop.models import about, preparation
 from workshop.progress import progress
 
 PICTURES = 200
@@ -223,7 +222,7 @@ def add_int8(folder: Path, pictures: Path, count: int = PICTURES) -> Path:
     """
     files = models.open_model(folder)
     chosen = choose(pictures, count)
-    batch = np.concatenate([np.asarray(images.network_input(path.read_bytes())) for path in chosen])
+    batch = np.concatenate([preparation.prepared(files, path.read_bytes()) for path in chosen])
     int8 = quantize(mx.sym.load(str(files.symbol)), *load_values(files.params), batch)
     target = files.folder / models.INT8_SYMBOL
     target.write_text(int8.tojson() + "\n")

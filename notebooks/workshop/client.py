@@ -12,7 +12,7 @@ from uuid import uuid4
 import requests
 
 from predict.model_files import SYNSET
-from workshop.lab import Lab
+from workshop.lab import Lab, LabError
 from workshop.samples import sample_path
 
 STAGE = "Prod"
@@ -126,7 +126,10 @@ def _stages(timings: dict[str, float]) -> tuple[tuple[str, float], ...]:
 
 def predict_function(lab: Lab) -> str:
     """The name of the function Predict. Raises LabError when the stack is not deployed."""
-    return lab.outputs(lab.app_stack)["PredictFunction"]
+    name = lab.outputs(lab.app_stack).get("PredictFunction")
+    if name is None:  # its first change set is made and not executed
+        raise LabError(f"stack {lab.app_stack!r} has no function yet: run notebook 04, or `make deploy`")
+    return name
 
 
 def reconfigure(lab: Lab, **settings: Any) -> None:

@@ -40,7 +40,8 @@ def test_there_are_no_functions_but_those(template):
     functions = {
         name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::Serverless::Function"
     }
-    assert functions == {*FUNCTIONS, "BulkScore"}  # the last one on request: see tests/unit/test_bulk.py
+    # BulkScore on request (tests/unit/test_bulk.py); GoldenCheck: tests/unit/test_canary.py
+    assert functions == {*FUNCTIONS, "BulkScore", "GoldenCheck"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -20,6 +20,10 @@ UNBOUNDED = {
     "LetApiGatewaySendTraces": "API Gateway's own role, and only that service",
     "FindLogGroups": "these actions know no resource",
     "FindAlarms": "this action hides composite alarms where it knows a resource",
+    "WatchTheAlarms": "this action hides composite alarms where it knows a resource",
+    "ReadHowRequestsMove": "CodeDeploy's own configurations",
+    "StopAShift": "this action knows no resource",
+    "TellCodeDeploy": "this action knows no resource",
     "EndTheSubscriptionOfAnotherAddress": "this action knows no resource",
     "SendTraces": "X-Ray knows no resource",
     "FetchTheSource": "one connection, by parameter",
@@ -99,6 +103,8 @@ def test_project_id_takes_what_the_lab_takes(toolchain):
         ("LambdaRole", "lambda"),
         ("BuildRole", "codebuild"),
         ("PipelineRole", "codepipeline"),
+        ("GoldenCheckRole", "lambda"),
+        ("ShiftRole", "codedeploy"),
         ("BulkWorkerRole", "lambda"),
         ("BulkStatesRole", "states"),
         ("ApiGatewayLogsRole", "apigateway"),
@@ -136,7 +142,9 @@ def test_every_resource_is_the_projects_own(toolchain):
             own = "${ProjectId}" in named or "${BuildLogGroup}" in named
             assert own or statement["Sid"] in UNBOUNDED, f"{role}: {statement['Sid']}: {resource}"
             if resource == "*":
-                unbounded = re.compile(r"xray:Put|(logs|cloudwatch):Describe|sns:Unsubscribe$")
+                unbounded = re.compile(
+                    r"xray:Put|(logs|cloudwatch):Describe|sns:Unsubscribe$|codedeploy:(Stop|PutLife)"
+                )
                 assert all(unbounded.match(action) for action in listed(statement["Action"]))
 
 
@@ -146,11 +154,12 @@ def test_every_reason_for_an_unbounded_resource_is_still_needed(toolchain):
 
 def test_a_role_may_be_passed_to_one_service_only(toolchain):
     passing = [statement for _, statement in statements(toolchain) if "iam:PassRole" in listed(statement["Action"])]
-    assert len(passing) == 4
+    assert len(passing) == 6
     for statement in passing:
         assert statement["Action"] == "iam:PassRole"
         resource = statement["Resource"]
-        by_name = resource.get("Fn::Sub", "").endswith(("${ProjectId}-BulkWorker", "${ProjectId}-BulkStates"))
+        kinds = ("BulkWorker", "BulkStates", "GoldenCheck", "Shift")
+        by_name = resource.get("Fn::Sub", "").endswith(tuple(f"${{ProjectId}}-{kind}" for kind in kinds))
         assert by_name or resource["Fn::GetAtt"][0] in ("LambdaRole", "CloudFormationRole")
         assert set(statement["Condition"]["StringEquals"]) == {"iam:PassedToService"}
 
@@ -202,6 +211,8 @@ def test_the_pipeline_and_what_is_the_whole_accounts_are_made_on_request_only(to
     assert always == {
         "CloudFormationRole",
         "LambdaRole",
+        "GoldenCheckRole",
+        "ShiftRole",
         "BulkWorkerRole",
         "BulkStatesRole",
         "ArtifactBucket",

@@ -24,8 +24,8 @@ def prepared(model: ModelFiles, picture: bytes | Image.Image) -> np.ndarray:
     bytes that do not decode, and ValueError for an image of another mode.
     """
     chosen = fitting(model)
-    make = images.network_input if isinstance(picture, bytes) else images.prepare
-    return np.asarray(make(picture, chosen))
+    made = images.network_input(picture, chosen) if isinstance(picture, bytes) else images.prepare(picture, chosen)
+    return np.frombuffer(made, np.uint8).reshape(made.shape or ())
 
 
 def framed(square: Image.Image, chosen: Fitting) -> Image.Image:

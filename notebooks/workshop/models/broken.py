@@ -15,7 +15,7 @@ from predict.params_file import layout as layout_of
 from workshop.models import golden
 from workshop.models.files import PARAMS, SYMBOL, SYNSET, ModelFiles, open_model, write_manifest
 
-ROUNDS = 24  # of enlarging and shrinking each picture, in the slow model
+ROUNDS = 12  # of enlarging and shrinking each picture, in the slow model
 
 
 def labels_shuffled(folder: Path) -> None:

@@ -39,10 +39,15 @@ def hello_url(lab: Lab) -> str:
     return _api_url(lab, "HelloUrl", "")
 
 
-def labels(lab: Lab, model: str) -> list[str]:
-    """The classes of a model in the store, in the order of its outputs: one line of its synset each."""
-    store = lab.outputs(lab.app_stack)["ModelStoreBucket"]
-    synset = lab.client("s3").get_object(Bucket=store, Key=f"models/{model}/{SYNSET}")["Body"].read().decode()
+def labels(lab: Lab) -> list[str]:
+    """The classes of the model that answers, in the order of its outputs: one line of its synset each.
+
+    Raises LabError when the stack is not deployed.
+    """
+    asked = {"FunctionName": predict_function(lab), "Qualifier": ALIAS}
+    variables = lab.client("lambda").get_function_configuration(**asked)["Environment"]["Variables"]
+    store, key = lab.outputs(lab.app_stack)["ModelStoreBucket"], f"{variables['MODEL_STORE_PREFIX']}/{SYNSET}"
+    synset = lab.client("s3").get_object(Bucket=store, Key=key)["Body"].read().decode()
     return [line.strip() for line in synset.splitlines() if line.strip()]
 
 

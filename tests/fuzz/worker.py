@@ -120,7 +120,7 @@ def checked_lines(text: str, response: dict[str, Any]) -> tuple[dict[str, Any], 
     faults, requests = [], []
     if SECRET in text:
         faults.append("a secret was logged")
-    for line in text.splitlines():
+    for line in filter(str.strip, text.split("\n")):  # as Lambda does: other characters end no line
         try:
             content = json.loads(line)
         except ValueError:

@@ -24,8 +24,9 @@ def prepared(model: ModelFiles, picture: bytes | Image.Image) -> np.ndarray:
     bytes that do not decode, and ValueError for an image of another mode.
     """
     chosen = fitting(model)
-    make = images.network_input if isinstance(picture, bytes) else images.prepare
-    return np.asarray(make(picture, chosen))
+    if isinstance(picture, bytes):
+        return np.asarray(images.network_input(picture, chosen))
+    return np.asarray(images.prepare(picture, chosen))
 
 
 def framed(square: Image.Image, chosen: Fitting) -> Image.Image:

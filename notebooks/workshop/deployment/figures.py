@@ -221,7 +221,7 @@ def requests_by_version(answered: Sequence[Answered], outcome: Outcome, begin: f
 
     `begin`: when the release began, in seconds of the traffic. Requests without an answer are red.
     """
-    figure, axes = plt.subplots(figsize=(10, 3.2))
+    figure, axes = plt.subplots(figsize=(10, 3.8))
     end = max(one.at for one in answered)
     edges = np.arange(0, end + 1.0)
     kinds = {f"version {outcome.old}": BLUE, f"version {outcome.new}": ORANGE, "failed": RED}
@@ -229,10 +229,13 @@ def requests_by_version(answered: Sequence[Answered], outcome: Outcome, begin: f
     times = [[one.at for one, kind in zip(answered, of, strict=True) if kind == name] for name in kinds]
     axes.hist(times, bins=list(edges), stacked=True, color=list(kinds.values()), label=list(kinds), zorder=2)
     axes.set(xlabel="seconds", ylabel="requests a second", xlim=(0, end))
-    axes.legend(loc="upper left", ncols=3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     weight = axes.twinx()
     at, share = [0.0, *(begin + when for when, _ in outcome.shares), end], [0.0, *(part for _, part in outcome.shares)]
-    weight.step(at, [*share, share[-1]], where="post", color=SLATE, linewidth=1.5)
+    weight.step(at, [*share, share[-1]], where="post", color=INK, linewidth=2)
     weight.set(ylim=(0, 1.05), ylabel="weight of the new version")
     answers = sum(len(each) for each in times)
-    headline(figure, f"{len(times[1])} of {answers} requests met version {outcome.new}, and {len(times[2])} failed")
+    title = f"{len(times[1])} of {answers} requests met version {outcome.new}, and {len(times[2])} failed"
+    headline(
+        figure, title, "Stacked bars of the requests in each second by version, and a line: the new version's weight"
+    )

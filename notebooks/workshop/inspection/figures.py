@@ -253,7 +253,7 @@ def known_beside_unknown(scores: Mapping[str, float], known: Sequence[str], thre
         left=threshold,
         color=[BLUE if name in known else ORANGE for name in names],
     )
-    axes.bar_label(bars, labels=[f"{scores[name]:.2f}" for name in names], padding=4)
+    axes.bar_label(bars, labels=[f"{scores[name]:z.2f}" for name in names], padding=4)
     axes.axvline(threshold, color=INK, linewidth=1.2)
     axes.margins(x=0.15)
     axes.set_xlabel(f"score; known from {threshold:.2f} on")

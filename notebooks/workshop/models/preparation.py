@@ -24,8 +24,9 @@ def prepared(model: ModelFiles, picture: bytes | Image.Image) -> np.ndarray:
     bytes that do not decode, and ValueError for an image of another mode.
     """
     chosen = fitting(model)
-    made = images.network_input(picture, chosen) if isinstance(picture, bytes) else images.prepare(picture, chosen)
-    return np.frombuffer(made, np.uint8).reshape(made.shape or ())
+    if isinstance(picture, bytes):
+        return np.asarray(images.network_input(picture, chosen))
+    return np.asarray(images.prepare(picture, chosen))
 
 
 def framed(square: Image.Image, chosen: Fitting) -> Image.Image:

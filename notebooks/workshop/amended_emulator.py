@@ -1,7 +1,9 @@
-"""MiniStack with two amendments, without which a new version could get no share of the requests here.
+"""MiniStack with three amendments, without which versions would not work here as they do on AWS.
 
 - It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
   https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+- It keeps a function's reserved concurrency for the function alone: here it holds for its versions and aliases too.
+  https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 - It gives the SAM transform no parameters: here the transform sees those of the stack, as on AWS.
 
 The Python of the emulator's own environment runs this file, where nothing else of the lab is.
@@ -45,6 +47,16 @@ def follow_weights() -> None:
     lambda_svc._invoke = weighted_invoke
 
 
+def share_concurrency() -> None:
+    """Let a function's reserved concurrency hold for whatever version of it runs."""
+    reserved = lambda_svc._reserved_concurrency
+
+    def shared(function: dict[str, Any] | None, config: dict[str, Any]) -> int | None:
+        return reserved(lambda_svc._functions.get(config.get("FunctionName"), function), config)
+
+    lambda_svc._reserved_concurrency = shared
+
+
 def hand_on_parameters() -> None:
     """Let the SAM transform see the parameters of the stack that it is applied for."""
     apply, expand = engine._apply_transforms, transform.transform
@@ -63,5 +75,6 @@ def hand_on_parameters() -> None:
 
 if __name__ == "__main__":
     follow_weights()
+    share_concurrency()
     hand_on_parameters()
     sys.exit(app.main())

@@ -227,7 +227,7 @@ def test_the_command_says_what_it_does():
         shutil.rmtree(ROOT / ".emulator" / port, ignore_errors=True)
 
 
-def test_requests_to_an_alias_follow_its_weights(emulator_url):
+def test_requests_to_an_alias_follow_its_weights_and_the_functions_concurrency(emulator_url):
     lab = connect(project_id="weights")
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -264,6 +264,9 @@ def test_requests_to_an_alias_follow_its_weights(emulator_url):
         assert set(answers(0, 5)) == {"2"}
         assert set(answers(1.0, 5)) == {"1"}
         assert 5 < answers(0.5, 60).count("1") < 55, "less likely than one in a billion otherwise"
+        functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        with pytest.raises(functions.exceptions.TooManyRequestsException):
+            functions.invoke(FunctionName=name, Qualifier="live")
     finally:
         functions.delete_function(FunctionName=name)
         lab.client("iam").delete_role(RoleName=lab.lambda_role)

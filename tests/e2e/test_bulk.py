@@ -50,7 +50,7 @@ def lab(deployed, tmp_path_factory):
         ("CAPABILITY_AUTO_EXPAND",),
     )
     files = models.fetch("practice", tmp_path_factory.mktemp("models"), progress=False)
-    for file in (files.symbol, files.params, files.synset, files.manifest):
+    for file in files:
         lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/practice/{file.name}")
     assert "BulkMachine" not in lab.outputs(lab.app_stack), "bulk scoring is off by default"
     bulk.switch(lab, on=True, concurrency=2)

@@ -155,7 +155,8 @@ def load_ahead() -> Future:
         try:
             return ModelStore.from_environment().load(described=description.set_result)
         finally:
-            description.cancel()  # for whoever waits, where it is not known by now
+            if not description.done():  # whoever waits would wait on: a cancelled future wakes nobody
+                description.set_result(NOTHING_SAID)
 
     _described_ahead = description
     _ahead = pool.submit(load)
@@ -167,7 +168,7 @@ def expected_fitting(max_seconds: float) -> Fitting:
     """How the model wants its pictures, as far as that is known before it is loaded; else the usual fitting."""
     if _model is not None:
         return _model.description.fitting
-    if _ahead and _described_ahead and wait([_described_ahead], max_seconds).done and not _described_ahead.cancelled():
+    if _ahead and _described_ahead and wait([_described_ahead], max_seconds).done:
         return _described_ahead.result().fitting
     return DEFAULT
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from predict.model_store import (
     MANIFEST,
     ModelStore,
     check_sums,
+    expected_fitting,
     get_from_s3,
     load_ahead,
     loaded_model,
@@ -274,6 +276,8 @@ def test_what_was_loaded_ahead_is_taken_and_kept(tiny_model, environment, monkey
 def test_what_failed_ahead_is_tried_again_by_the_request(tiny_model, environment, monkeypatch):
     stores = Stores(monkeypatch, {}, tiny_model.files)
     assert load_ahead().exception().code == "model_file_missing"
+    with ThreadPoolExecutor() as pool:  # a picture does not wait for what failed
+        assert pool.submit(expected_fitting, 60).result(10) == Fitting()
     assert loaded_model(10).name == "practice"
     assert stores.used == 2
 

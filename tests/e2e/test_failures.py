@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from workshop import client, emulator
+from workshop import client, emulator, models
 from workshop.samples import sample_path
 
 LAMBDA_SECONDS = 6  # the function's time limit here; it keeps 1.5 s of it back to answer in
@@ -120,7 +120,9 @@ def test_a_store_that_hangs_is_504_before_lambda_cuts_the_function_off(store, ur
 
 def test_a_file_that_is_missing_or_of_another_model_is_503(store, lab, url):
     store.behaviour = "forward"
-    s3, key = lab.client("s3"), "models/practice/model-synset.txt"
+    function = {"FunctionName": client.predict_function(lab), "Qualifier": client.ALIAS}
+    variables = lab.client("lambda").get_function_configuration(**function)["Environment"]["Variables"]
+    s3, key = lab.client("s3"), f"{variables['MODEL_STORE_PREFIX']}/{models.SYNSET}"
     whole = s3.get_object(Bucket=lab.model_bucket, Key=key)["Body"].read()
     try:
         s3.delete_object(Bucket=lab.model_bucket, Key=key)

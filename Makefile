@@ -93,8 +93,9 @@ lint: setup ## ruff
 types: setup ## mypy over predict, workshop, scripts and benchmarks
 	@$(BIN)/mypy
 
-templates: setup ## cfn-lint over both templates
+templates: setup ## cfn-lint over both templates, and the judge
 	@$(BIN)/cfn-lint template.yml toolchain.yml
+	@$(RUN) workshop.deployment.judge
 
 imports: setup ## import-linter: which way imports run
 	@$(BIN)/lint-imports --no-logo --cache-dir .build/import-linter

@@ -157,6 +157,7 @@ def deployed(lab, root, model, chosen) -> dict[str, dict[str, str]]:
     return deploy(lab, root, "TARGET=aws", f"MODEL={model}", "PRECISION=int8", *line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", [TOOLCHAIN, APPLICATION])
 def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, template):
     expected = chosen | {"ProjectId": PROJECT, "ModelName": MODEL, "Precision": "int8", "Emulator": "true"}
@@ -171,6 +172,7 @@ def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, 
         assert deployed[template][name] != rules.get("Default") or name == "Runtime", name
 
 
+@pytest.mark.slow
 def test_what_an_update_does_not_name_stays_and_a_default_that_is_named_is_set(lab, root, deployed):
     again = deploy(lab, root)
     assert again == deployed

@@ -342,6 +342,7 @@ def test_nothing_is_found_in_what_is_committed():
     assert [str(finding) for finding in judge.judge_files()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name):
     app, toolchain, fault = deepcopy(APP), deepcopy(TOOLCHAIN), FAULTS[name]

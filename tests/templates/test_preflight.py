@@ -21,6 +21,7 @@ def answers(rows: list[Row], question: str) -> list[str]:
     return [row.answer for row in rows if row.question == question]
 
 
+@pytest.mark.slow
 def test_on_an_empty_emulator_the_lab_can_begin(lab):
     rows = preflight.check(lab)
     assert not [row for row in rows if row.answer == DO]

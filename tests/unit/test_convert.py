@@ -196,6 +196,7 @@ def run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_command(network, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("".join(f"{label}\n" for label in LABELS))

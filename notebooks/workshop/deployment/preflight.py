@@ -31,7 +31,7 @@ MARKS = {FINE: "✓", DO: "✗", OPEN: "–"}
 ACTIONS_PER_CALL = 50  # of a simulation
 # The quota of buckets in an account: https://docs.aws.amazon.com/general/latest/gr/s3.html
 BUCKET_QUOTA = ("s3", "L-DC2B2D3D")
-BUCKETS, ROLES = 3, 3  # that the lab makes, at most
+BUCKETS = 3  # that the lab makes, at most
 MORE_ROOM = ": delete some, or ask AWS for a higher quota"
 STUCK = ("_FAILED", "_IN_PROGRESS")
 
@@ -189,8 +189,10 @@ def _buckets(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
 def _roles(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     summary = lab.client("iam").get_account_summary()["SummaryMap"]
     count, quota = summary["Roles"], summary["RolesQuota"]
-    enough = count + ROLES <= quota
-    says = f"{count} of {quota} are there, the lab makes {ROLES}" + ("" if enough else MORE_ROOM)
+    resources = resolving.load(ROOT / judge.TOOLCHAIN)["Resources"].values()
+    roles = sum(each["Type"] == "AWS::IAM::Role" for each in resources)  # with those that are made on request
+    enough = count + roles <= quota
+    says = f"{count} of {quota} are there, the lab makes {roles}" + ("" if enough else MORE_ROOM)
     yield Row("room for roles", FINE if enough else DO, says)
 
 

@@ -81,7 +81,7 @@ test-pythons: choices ## run unit and package tests and one deploy on each Pytho
 judge: setup ## list everything in templates, roles and pipeline that AWS would reject; nothing is sent to AWS
 	@$(RUN) workshop.deployment.judge
 
-check: setup ## the checks that take a minute: the next eight, side by side
+check: setup ## the quick checks: the next eight, side by side
 	@$(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=target $(CHECKS)
 
 format: setup ## whether all code has ruff's format; `.venv/bin/ruff format` gives it

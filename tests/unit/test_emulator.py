@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from workshop import ROOT, emulator
 from workshop.emulator import Emulator, EmulatorError
-from workshop.lab import LabError, connect
+from workshop.lab import Lab, LabError, connect
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +35,25 @@ def own(tmp_path):
 
 def pid_of(one: Emulator) -> int:
     return json.loads((one.folder / "emulator.json").read_text())["pid"]
+
+
+def make_function(lab: Lab, name: str, answer: str) -> None:
+    """A function that answers with a Python expression, and its first version; with the lab's role, made here."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("index.py", f"import os\ndef handler(event, context):\n    return {answer}\n")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    lab.client("iam").create_role(RoleName=lab.lambda_role, AssumeRolePolicyDocument=policy)
+    lab.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python{}.{}".format(*sys.version_info),
+        Handler="index.handler",
+        Role=lab.role_arn(lab.lambda_role),
+        Code={"ZipFile": code.getvalue()},
+        Publish=True,
+    )
+    lab.client("lambda").get_waiter("function_active_v2").wait(FunctionName=name)
 
 
 def group_members(group: int) -> list[int]:
@@ -71,23 +90,8 @@ def test_it_is_started_once_and_reused(own):
 def test_stopping_takes_it_its_workers_and_their_files(own, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", own.start())
     lab = connect(project_id="workers")
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr(
-            "index.py", "import os\ndef handler(event, context):\n    return [os.getpid(), sorted(os.environ)]\n"
-        )
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    lab.client("iam").create_role(RoleName=lab.lambda_role, AssumeRolePolicyDocument=policy)
     functions = lab.client("lambda")
-    functions.create_function(
-        FunctionName="pid",
-        Runtime="python3.13",
-        Handler="index.handler",
-        Role=lab.role_arn(lab.lambda_role),
-        Code={"ZipFile": code.getvalue()},
-    )
-    functions.get_waiter("function_active_v2").wait(FunctionName="pid")
+    make_function(lab, "pid", "[os.getpid(), sorted(os.environ)]")
     worker, names = json.loads(functions.invoke(FunctionName="pid")["Payload"].read())
     leader = pid_of(own)
     assert worker in group_members(leader)
@@ -229,24 +233,8 @@ def test_the_command_says_what_it_does():
 
 def test_requests_to_an_alias_follow_its_weights_and_the_functions_concurrency(emulator_url):
     lab = connect(project_id="weights")
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr(
-            "index.py", "import os\ndef handler(*_):\n    return os.environ['AWS_LAMBDA_FUNCTION_VERSION']\n"
-        )
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    lab.client("iam").create_role(RoleName=lab.lambda_role, AssumeRolePolicyDocument=policy)
     functions, name = lab.client("lambda"), "weights"
-    functions.create_function(
-        FunctionName=name,
-        Runtime="python3.11",
-        Handler="index.handler",
-        Role=lab.role_arn(lab.lambda_role),
-        Code={"ZipFile": code.getvalue()},
-        Publish=True,
-    )
-    functions.get_waiter("function_active_v2").wait(FunctionName=name)
+    make_function(lab, name, "os.environ['AWS_LAMBDA_FUNCTION_VERSION']")
     functions.update_function_configuration(FunctionName=name, Description="another")
     functions.get_waiter("function_updated_v2").wait(FunctionName=name)
     assert functions.publish_version(FunctionName=name)["Version"] == "2"

@@ -9,7 +9,6 @@ the pipeline keeps its parameters. Exit status 1 where a step fails.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -22,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workshop import ROOT, ToldError, client, emulator
-from workshop.deployment import build, delivery, stacks
-from workshop.lab import Lab, connect
+from workshop import ROOT, ToldError, client
+from workshop.deployment import build, commands, delivery, stacks
+from workshop.lab import Lab
 
 # Of the caller's environment, what an installer needs to reach its packages; nothing else of it reaches the build.
 KEPT = ("HOME", "LANG", "TMPDIR", "PROJECT_ID")
@@ -103,22 +102,10 @@ def _file(configuration: dict[str, Any], key: str, spec: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="workshop.deployment.rehearsal", description=__doc__.splitlines()[0])
-    parser.add_argument("--target", choices=["local", "aws"])
-    parser.add_argument("--region")
-    parser.add_argument("--project-id")
-    parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
+    parser = commands.parser("rehearsal", str(__doc__).splitlines()[0])
     parser.add_argument("--commit", default="HEAD", help="what to build (HEAD)")
     chosen = parser.parse_args(arguments)
-    where = {name: getattr(chosen, name) for name in ("target", "region", "project_id") if getattr(chosen, name)}
-    try:
-        if chosen.target != "aws":
-            os.environ["AWS_ENDPOINT_URL"] = emulator.endpoint(chosen.port)
-        rehearse(connect(**where), chosen.commit)
-    except ToldError as error:
-        print(f"rehearse: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return commands.run("rehearse", chosen, lambda lab: rehearse(lab, chosen.commit))
 
 
 if __name__ == "__main__":

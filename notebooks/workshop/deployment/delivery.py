@@ -69,7 +69,7 @@ def stages(lab: Lab, folder: Path = ROOT) -> list[Action]:
 
 def change_set(actions: list[Action]) -> dict[str, Any]:
     """The configuration of the one action that makes a change set from a template."""
-    ((found),) = [each.configuration for each in actions if "TemplatePath" in each.configuration]
+    (found,) = [each.configuration for each in actions if "TemplatePath" in each.configuration]
     return found
 
 

@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from . import decoder, fetching, model_store, payload, predictor
+from . import decoder, fetching, model_store, payload, predictor, snapshot
 from .errors import PredictionError, error, shown
 from .limits import GATEWAY_SECONDS
 from .model_store import Model
@@ -48,7 +48,10 @@ class Record:
         left = min(context.get_remaining_time_in_millis() / 1000, GATEWAY_SECONDS - waited(event, time.time()))
         self.deadline = self.started + left - RESERVE_SECONDS
         # The logger's own: the environment's first invocation, and false where Lambda provisioned it beforehand.
-        self.cold_start: bool = logger.get_current_keys()["cold_start"]
+        self.cold_start: bool | str = logger.get_current_keys()["cold_start"]
+        if self.cold_start and snapshot.is_taken():
+            self.cold_start = snapshot.RESTORED
+            logger.append_keys(cold_start=self.cold_start)
         self.stages: dict[str, float] = {}  # milliseconds
         self.fields: dict[str, Any] = {}
         self.request: Request | None = None  # none where the event is no request

@@ -1,10 +1,12 @@
-"""MiniStack with three amendments, without which versions would not work here as they do on AWS.
+"""MiniStack with four amendments, without which versions would not work here as they do on AWS.
 
 - It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
   https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 - It keeps a function's reserved concurrency for the function alone: here it holds for its versions and aliases too.
   https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 - It gives the SAM transform no parameters: here the transform sees those of the stack, as on AWS.
+- It runs SnapStart's hooks and does not tell the function that it is in a snapshot: here the variable says so.
+  https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
 The Python of the emulator's own environment runs this file, where nothing else of the lab is.
 """
@@ -15,6 +17,7 @@ import sys
 from typing import Any
 
 from ministack import app  # type: ignore[import-not-found]
+from ministack.core import lambda_runtime  # type: ignore[import-not-found]
 from ministack.services import lambda_svc  # type: ignore[import-not-found]
 from ministack.services.cloudformation import changesets, engine, handlers  # type: ignore[import-not-found]
 from samtranslator.translator import transform
@@ -73,8 +76,22 @@ def hand_on_parameters() -> None:
     transform.transform = lambda template, _none, policies: expand(template, _parameters.get({}), policies)
 
 
+def tell_of_snapshots() -> None:
+    """Set AWS_LAMBDA_INITIALIZATION_TYPE for the environments of a version that has a snapshot."""
+    credentials = lambda_runtime.execution_credentials
+
+    def with_the_kind(config: dict[str, Any]) -> dict[str, str]:
+        # The worker's own variables come last: this is the one place where they can be added to.
+        taken = (config.get("SnapStart") or {}).get("OptimizationStatus") == "On"
+        kind = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"} if taken else {}
+        return credentials(config) | kind
+
+    lambda_runtime.execution_credentials = with_the_kind
+
+
 if __name__ == "__main__":
     follow_weights()
+    tell_of_snapshots()
     share_concurrency()
     hand_on_parameters()
     sys.exit(app.main())

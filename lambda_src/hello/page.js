@@ -298,8 +298,10 @@
     $("total").textContent = seconds(total);
     show("start", cold !== null);
     $("start").className = `badge ${cold ? "cold" : "warm"}`;
-    $("start").textContent = cold ? "cold start" : "warm";
-    $("start-text").textContent = cold === null ? "" : cold
+    $("start").textContent = cold === "restored" ? "restored" : cold ? "cold start" : "warm";
+    $("start-text").textContent = cold === null ? "" : cold === "restored"
+      ? "Lambda started an environment from a snapshot of another."
+      : cold
       ? "Lambda started an environment and loaded the model first."
       : timings.load > 0
         ? "The environment was there already; it loaded the model first."
@@ -332,7 +334,7 @@
     $("not-for").textContent = notFor ? `Not for ${notFor}.` : "";
     show("not-for", notFor);
     const best = answer.predictions[0];
-    say(best ? `${answer.known === false ? "Perhaps none of its classes. " : ""}${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold ? ", a cold start" : ""}.` : "No class.");
+    say(best ? `${answer.known === false ? "Perhaps none of its classes. " : ""}${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold === "restored" ? ", from a snapshot" : cold ? ", a cold start" : ""}.` : "No class.");
   }
 
   // "n02102040 English springer, English springer spaniel" to its first name and its wnid

@@ -253,7 +253,7 @@ def get_from_s3(bucket: str, max_seconds: float) -> GetObject:
     endpoint = {"endpoint": f"https://s3.{region}.amazonaws.com.cn"} if china else {}
     store = S3Store(
         bucket,
-        config={**endpoint, **keys} or None,  # type: ignore[typeddict-item]  # keys that it knows
+        config={**endpoint, **keys} or None,  # type: ignore[arg-type]  # names that it knows
         client_options={"allow_http": True, "connect_timeout": "2s", "timeout": f"{max_seconds:.3f}s"},
         retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=max_seconds)},
     )

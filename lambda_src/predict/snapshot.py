@@ -28,10 +28,10 @@ def is_taken() -> bool:
 
 def register(decoder: DecoderProcess) -> None:
     """Have Lambda's runtime call what ends and makes again. Raises ImportError on a runtime before python3.12."""
-    from snapshot_restore_py import register_after_restore, register_before_snapshot  # the runtime brings it along
+    import snapshot_restore_py as runtime  # type: ignore[import-not-found]  # which brings it along
 
-    register_before_snapshot(before, decoder)
-    register_after_restore(after, decoder)
+    runtime.register_before_snapshot(before, decoder)
+    runtime.register_after_restore(after, decoder)
 
 
 def before(decoder: DecoderProcess) -> None:

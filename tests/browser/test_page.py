@@ -161,20 +161,24 @@ def test_address_works_without_javascript(open_page, pictures):
 # What an answer says
 
 
-@pytest.mark.parametrize(("cold", "badge"), [(True, "cold start"), (False, "warm"), (None, None)])
+@pytest.mark.parametrize(
+    ("cold", "badge"), [(True, "cold start"), ("restored", "restored"), (False, "warm"), (None, None)]
+)
 def test_cold_start_is_told(page, cold, badge):
     answer_with(page, ANSWER if cold is None else ANSWER | {"cold_start": cold})
     page.locator("[data-name=golf_ball]").click()
     best(page)
     start = page.locator("#start")
     assert (start.inner_text() if start.is_visible() else None) == badge
-    assert ("cold start" in page.locator("#status").text_content()) == bool(cold)
+    told = page.locator("#status").text_content()
+    assert ("cold start" in told, "from a snapshot" in told) == (cold is True, cold == "restored")
 
 
 @pytest.mark.parametrize(
     ("cold", "load", "words"),
     [
         (True, 210, "Lambda started an environment and loaded the model first."),
+        ("restored", None, "Lambda started an environment from a snapshot of another."),
         (False, 210, "The environment was there already; it loaded the model first."),
         (False, None, "The model was in memory already."),
     ],

@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -217,6 +218,15 @@ def test_a_runtime_is_not_chosen_on_the_local_target():
     with pytest.raises(choices.ChoiceError, match=r"Runtime needs TARGET=aws.*PYTHON="):
         choices.check({"Runtime": "python3.12"})
     assert choices.check({"Runtime": "python3.12", "TARGET": "aws"})["Runtime"] == "python3.12"
+
+
+def test_a_snapshot_is_refused_where_the_deployed_runtime_has_none(lab, monkeypatch):
+    on_aws = SimpleNamespace(target="aws", project_id="x", app_stack="x", endpoint_url=None, client=lambda _: None)
+    monkeypatch.setattr(stacks, "parameters", lambda *_: {"Runtime": "python3.11"})
+    with pytest.raises(choices.ChoiceError, match="needs Python 3.12 or later"):
+        parameters.application(on_aws, "practice", "float32", {"SnapStart": True})
+    named = parameters.application(on_aws, "practice", "float32", {"SnapStart": True, "Runtime": "python3.12"})
+    assert (named["SnapStart"], named["Runtime"]) == ("true", "python3.12")
 
 
 def test_a_pipeline_that_finds_no_application_deploys_with_the_defaults(lab):

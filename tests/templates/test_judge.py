@@ -338,6 +338,33 @@ def _(app, toolchain):
     change_set(toolchain)["ParameterOverrides"] = {"Fn::Sub": "{'ProjectId': '${ProjectId}'}"}
 
 
+@plant("a snapshot of a Python that has none", "snapshot", "the runtime python3.11")
+def _(app, toolchain):
+    app["Parameters"]["Runtime"]["Default"] = "python3.11"
+
+
+@plant("a snapshot of a large disk", "snapshot", "ephemeral storage")
+def _(app, toolchain):
+    app["Resources"]["Predict"]["Properties"]["EphemeralStorage"] = {"Size": 1024}
+
+
+@plant("a snapshot of a file system", "snapshot", "EFS")
+def _(app, toolchain):
+    arn = "arn:aws:elasticfilesystem:us-east-1:123456789012:access-point/fsap-0123456789abcdef0"
+    files = [{"Arn": arn, "LocalMountPath": "/mnt/models"}]
+    app["Resources"]["Predict"]["Properties"]["FileSystemConfigs"] = files
+
+
+@plant("environments provisioned beside a snapshot", "snapshot", "provisioned concurrency")
+def _(app, toolchain):
+    app["Resources"]["Predict"]["Properties"]["ProvisionedConcurrencyConfig"] = {"ProvisionedConcurrentExecutions": 1}
+
+
+@plant("a mapping without the key", "reference", "the mapping has no 'true'")
+def _(app, toolchain):
+    del app["Mappings"]["Snapshots"]["true"]
+
+
 def test_nothing_is_found_in_what_is_committed():
     assert [str(finding) for finding in judge.judge_files()] == []
 

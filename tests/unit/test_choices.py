@@ -160,6 +160,7 @@ def test_what_cannot_be_taken_is_refused_in_words_whichever_template_is_asked(ch
         ({"PORT": "65536"}, "1 to 65535"),
         ({"PORT": "http"}, "1 to 65535"),
         ({"WithPipeline": "true", **PIPELINE}, "needs TARGET=aws"),
+        ({"TARGET": "aws", "SnapStart": "true", "Runtime": "python3.11"}, "needs Python 3.12 or later"),
     ],
 )
 def test_a_bad_choice_of_the_labs_own_is_refused(values, said):

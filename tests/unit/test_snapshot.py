@@ -80,7 +80,7 @@ class Lambda(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: Lambda
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         lambda_ = self.server
         if self.path.startswith("/credentials"):
             if self.headers["Authorization"] != lambda_.token:
@@ -95,7 +95,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         lambda_.reads.append(name)
         if name not in lambda_.files:
             return self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-        self._answer(200, lambda_.files[name])
+        return self._answer(200, lambda_.files[name])
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import boto3
 import yaml
 
-from workshop import ROOT, choices
+from workshop import ROOT, choices, together
 from workshop.deployment import stacks
 from workshop.lab import Lab
 
@@ -60,6 +60,8 @@ def application(
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")
         own = urlsplit(lab.endpoint_url).netloc
         named["AllowedPrivateHosts"] = ",".join([own, *(host for host in hosts if host not in ("", own))])
+    if problem := together.problem_of_stack(deployed | named):
+        raise choices.ChoiceError(problem)
     return named | {"Settings": settings(deployed | named)}
 
 

@@ -201,7 +201,7 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
             content = pictures[number % len(pictures)]
             try:
                 response = await http.post(url, content=content, headers={"Content-Type": "image/jpeg"})
-                status, cold = response.status_code, response.headers.get("X-Cold-Start") == "true"
+                status, cold = response.status_code, response.headers.get("X-Cold-Start") in ("true", "restored")
                 body = _json(response)
                 code = _code(body)
             except httpx.TransportError as error:

@@ -276,6 +276,14 @@ class _Resolver:
         condition, then, otherwise = operand
         return self.value(then if self.holds(condition) else otherwise, place)
 
+    def fn_findinmap(self, operand: Any, place: str) -> Any:
+        found: Any = self.template.get("Mappings", {})
+        for key in self.value(operand, place):
+            if key not in found:
+                return self.dangling(place, f"the mapping has no {key!r}")
+            found = found[key]
+        return found
+
     def fn_join(self, operand: Any, place: str) -> str:
         return operand[0].join(str(self.value(each, place)) for each in operand[1])
 

@@ -1,0 +1,28 @@
+"""Values that are valid one by one and not together. It takes the standard library alone (workshop/choices.py)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+THIS = "python{}.{}".format(*sys.version_info)  # the emulator's Python is that of the set-up
+
+
+def problem(values: Mapping[str, str]) -> str | None:
+    """The first thing that is wrong with choices, by their names on make's command line; None where nothing is.
+
+    What is not named may be deployed with another value: `problem_of_stack` sees all of them.
+    """
+    local = values.get("TARGET", "local") == "local"
+    if local and "Runtime" in values:
+        return "Runtime needs TARGET=aws: the emulator runs functions by the Python that PYTHON= names"
+    if local and values.get("WithPipeline") == "true":
+        return "WithPipeline=true needs TARGET=aws: the emulator has no CodePipeline"
+    return problem_of_stack({"Runtime": THIS} | dict(values) if local else values)
+
+
+def problem_of_stack(values: Mapping[str, str]) -> str | None:
+    """The first thing that is wrong with values of template.yml's parameters; what is missing is not looked at."""
+    if values.get("SnapStart") == "true" and values.get("Runtime") == "python3.11":
+        return "SnapStart=true needs Python 3.12 or later, and the function's is 3.11: Lambda has no snapshots of it"
+    return None

@@ -149,7 +149,7 @@ def lines_cross(
 
 
 def snapshots(cold_starts: np.ndarray, costs: Mapping[str, np.ndarray], meets: float | None, title: str) -> None:
-    """Monthly cost by cold starts a month on logarithmic axes; `meets`: where SnapStart begins to cost less, if it does."""
+    """Monthly cost by cold starts a month on logarithmic axes; `meets`: from where SnapStart costs less, if ever."""
     figure, axes = plt.subplots(figsize=(10, 4.4))
     for (name, amounts), colour in zip(costs.items(), COLOURS, strict=False):
         axes.plot(cold_starts, amounts, color=colour, label=name)

@@ -62,7 +62,7 @@ def monthly(start: ColdStart, cold_starts: float, versions: int = 1) -> cost.Bil
 
 
 def pays_from(start: ColdStart, versions: int = 1) -> float | None:
-    """The cold starts a month from which SnapStart costs no more than cold starts on demand; None where it never does."""
+    """The cold starts a month from which SnapStart costs no more than starts on demand; None where it never does."""
     saved = start.on_demand - start.restored
     return math.ceil(cached(start.memory_mb, versions) / saved) if saved > 0 else None
 

@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from botocore.stub import Stubber
 
 import workshop
 from tests.making import make
-from workshop import ROOT, choices, models
+from workshop import ROOT, choices, models, together
 from workshop.choices import APPLICATION, TOOLCHAIN
 from workshop.deployment import parameters, stacks
 from workshop.headless import runner
@@ -149,7 +148,8 @@ def deploy(lab: Lab, root: Path, *line: str) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def chosen() -> dict[str, str]:
-    return {name: other(parameter) for name, parameter in choices.choosable().items()}
+    possible = {"Runtime": "python3.12", "Architecture": "x86_64"}  # beside snapshots, and beside int8
+    return {name: other(parameter) for name, parameter in choices.choosable().items()} | possible
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def deployed(lab, root, model, chosen) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("template", [TOOLCHAIN, APPLICATION])
 def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, template):
     expected = chosen | {"ProjectId": PROJECT, "ModelName": MODEL, "Precision": "int8", "Emulator": "true"}
-    expected["Runtime"] = "python{}.{}".format(*sys.version_info)  # whatever is chosen, the emulator's own
+    expected |= {"Runtime": together.THIS, "Architecture": together.HERE}  # whatever is chosen, the emulator's own
     manifest = models.FETCHED / MODEL / models.MANIFEST
     expected["ModelDigest"] = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
     expected["Settings"] = parameters.settings(deployed[APPLICATION])
@@ -170,7 +170,7 @@ def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, 
     declared = yaml.load((ROOT / template).read_text(), yaml.BaseLoader)["Parameters"]
     assert deployed[template] == {name: expected[name] for name in declared}
     for name, rules in declared.items():
-        assert deployed[template][name] != rules.get("Default") or name == "Runtime", name
+        assert deployed[template][name] != rules.get("Default") or name in ("Runtime", "Architecture"), name
 
 
 @pytest.mark.slow
@@ -207,6 +207,7 @@ def test_the_pipeline_deploys_with_the_parameters_that_the_stack_has(lab, root, 
 
 def test_the_build_is_told_of_what_the_artifact_depends_on(lab, deployed, monkeypatch):
     assert parameters.for_the_build({"Runtime": "python3.14", "MemorySize": "3008"}) == {"RUNTIME": "python3.14"}
+    assert parameters.for_the_build({"Architecture": "arm64"}) == {"ARCHITECTURE": "arm64"}
     assert parameters.for_the_build({"MemorySize": "3008"}) == {}
     monkeypatch.setenv("RUNTIME", "python3.14")
     cloudformation = lab.client("cloudformation")

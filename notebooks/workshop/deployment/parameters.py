@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,7 +26,7 @@ from workshop.lab import Lab
 CONFIGURATION = ROOT / "template-configuration.json"
 # The parameters that the artifact depends on, and the variables of the build's environment that have them; a build that
 # is of the same sources and of these alone need not be made again.
-BUILT_FOR = {"Runtime": "RUNTIME"}
+BUILT_FOR = {"Runtime": "RUNTIME", "Architecture": "ARCHITECTURE"}
 BUILT_FOR_FILE = Path(".build", "built-for.json")  # beside the configuration
 
 
@@ -44,7 +43,7 @@ def application(
     `digest`: that of the model's files, where the store has them below it (`ModelFiles.prefix`); "" for
     `models/<model_name>` itself.
 
-    On the local target the emulator's own Python runs the functions, and pictures may come from its address, too.
+    On the local target the emulator's own Python runs the functions, on this machine's processor, and pictures may come from its address, too.
     """
     named = {
         "ProjectId": lab.project_id,
@@ -56,7 +55,7 @@ def application(
     }
     deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
     if lab.endpoint_url:
-        named["Runtime"] = "python{}.{}".format(*sys.version_info)
+        named |= {"Runtime": together.THIS, "Architecture": together.HERE}
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")
         own = urlsplit(lab.endpoint_url).netloc
         named["AllowedPrivateHosts"] = ",".join([own, *(host for host in hosts if host not in ("", own))])

@@ -43,7 +43,8 @@ def application(
     `digest`: that of the model's files, where the store has them below it (`ModelFiles.prefix`); "" for
     `models/<model_name>` itself.
 
-    On the local target the emulator's own Python runs the functions, on this machine's processor, and pictures may come from its address, too.
+    On the local target the emulator's own Python runs the functions, on this machine's processor, and pictures may come
+    from its address, too.
     """
     named = {
         "ProjectId": lab.project_id,

@@ -409,6 +409,7 @@ def shapes(template, chosen):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["template.yml", "toolchain.yml"])
 def test_no_combination_of_parameters_makes_a_part_that_is_not_judged(name):
     template = resolving.load(ROOT / name)
@@ -453,6 +454,7 @@ def test_patterns_overlap(pattern, other, expected):
     assert reference.overlap(pattern, other) is reference.overlap(other, pattern) is expected
 
 
+@pytest.mark.slow
 def test_what_the_caller_must_be_allowed_is_known_for_every_call_and_resource():
     needs = judge.caller_needs(
         "my-lab", resolving.World(region="us-east-1"), {"WithPipeline": "true", "ApiLogsRole": "true"}

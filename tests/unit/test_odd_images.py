@@ -142,6 +142,7 @@ def test_an_interlaced_gif_is_shown_as_fine_as_it_came():
     assert np.abs(np.asarray(picture).astype(int) - np.asarray(image.convert("RGB"))).mean() < 12
 
 
+@pytest.mark.slow
 def test_the_first_frame_of_a_file_cut_later_is_whole():
     frames = [photo(), photo().rotate(90), photo().rotate(180)]
     for kind, options in (("WEBP", {}), ("GIF", {}), ("PNG", {})):

@@ -67,10 +67,10 @@ versions: setup ## list the versions of Predict: when, model, precision, share o
 rollback: setup ## let the version before answer, in one call; ARGS="--to 3" names another
 	@$(RUN) workshop.deployment.versions rollback $(CHOICES) $(ARGS)
 
-ship: setup ## run notebook 06 against the deployed stack: a new version, four broken ones, and a rollback
+ship: setup ## run notebook 07 against the deployed stack: a new version, four broken ones, and a rollback
 	@$(RUN) workshop.headless.runner $(CHOICES) --ship
 
-scale: setup ## run notebook 07 against the deployed stack: load, throttling, bulk, cost, simulation
+scale: setup ## run notebooks 08 and 09 against the deployed stack: load, throttling, bulk, cost, simulation
 	@$(RUN) workshop.headless.runner $(CHOICES) --scale
 
 test: setup ## run all tests, on all cores; ARGS= names some tests, or gives pytest options

@@ -102,7 +102,7 @@ def shared_emulator(config: pytest.Config) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """nbval's cells are no functions and take no fixtures, so what their kernels inherit is set here."""
-    building.hold_while("04_" in item.path.name)
+    building.hold_while("05_" in item.path.name)
     if type(item).__name__ == "IPyNbCell":
         shared_emulator(item.config)
         if "IPYTHONDIR" not in os.environ:

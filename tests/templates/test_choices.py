@@ -31,7 +31,7 @@ from workshop.scale import bulk
 PROJECT, MODEL = "choices-test", "choices-test-model"
 CELLS = {
     "00_start_here": ["code-01", "code-07", "code-09"],
-    "04_build_and_deploy": ["code-01", "code-02", "code-11"],
+    "05_build_and_deploy": ["code-01", "code-02", "code-11"],
 }
 # A value that its pattern takes, for each parameter that has one, or no rule at all.
 EXAMPLES = {

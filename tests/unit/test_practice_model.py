@@ -11,6 +11,8 @@ import pytest
 from predict import images
 from predict.predictor import Predictor
 from workshop import ROOT, models, samples
+from workshop.inspection.network import Network
+from workshop.models import preparation
 from workshop.training import imagenette, loop, resnet
 
 FOLDER = ROOT / "models" / "practice"
@@ -51,6 +53,13 @@ def test_its_parameters_are_finite_float16_of_23_megabytes():
     assert {value.dtype for value in values.values()} == {np.float16}
     assert all(np.isfinite(value.asnumpy()).all() for value in values.values())
     assert (FOLDER / models.PARAMS).stat().st_size < 23_000_000
+
+
+def test_mxnets_module_predicts_a_batch_as_the_functions_predictor_does_one_by_one(fetched, predictor):
+    images = [preparation.prepared(fetched, samples.sample_path(name).read_bytes()) for name in ("church", "tench")]
+    by_module = Network(fetched).predict(np.concatenate(images).astype(np.float32))
+    assert by_module.shape == (2, 10) and by_module.dtype == np.float32
+    np.testing.assert_allclose(by_module, [predictor.predict(image) for image in images], rtol=1e-3, atol=1e-6)
 
 
 def test_its_input_normalisation_was_measured():

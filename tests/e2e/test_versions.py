@@ -183,13 +183,13 @@ def test_a_cold_start_by_hand_leaves_one_version_of_its_own(lab, url, practice, 
     assert [version.share for version in by_hand] == [1.0]
 
 
-def test_a_version_with_a_snapshot_is_restored_with_its_model(lab, url, practice):
+def test_a_version_with_a_snapshot_is_restored_with_its_model(lab, url, deploy, practice):
     """The emulator runs SnapStart's hooks in each new process; `tests/unit/test_snapshot.py` freezes and copies one."""
-    deploy(lab, practice)
+    deploy(practice)
     functions, name = lab.client("lambda"), client.predict_function(lab)
     before = versions.live(lab)
     try:
-        deploy(lab, practice, SnapStart=True)
+        deploy(practice, SnapStart=True)
         number = versions.live(lab)
         assert number == before + 1
         functions.get_waiter("function_active_v2").wait(FunctionName=name, Qualifier=str(number))
@@ -203,5 +203,5 @@ def test_a_version_with_a_snapshot_is_restored_with_its_model(lab, url, practice
         assert first.json()["predictions"] == second.json()["predictions"]
         assert "restored" in [line["cold_start"] for line in client.request_log(lab, since)]
     finally:
-        deploy(lab, practice, SnapStart=False)
+        deploy(practice, SnapStart=False)
     assert ask(url).json()["cold_start"] is True

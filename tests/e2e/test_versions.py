@@ -191,7 +191,7 @@ def test_a_version_with_a_snapshot_is_restored_with_its_model(lab, url, deploy, 
     try:
         deploy(practice, SnapStart=True)
         number = versions.live(lab)
-        assert number == before + 1
+        assert number > before
         functions.get_waiter("function_active_v2").wait(FunctionName=name, Qualifier=str(number))
         version = functions.get_function_configuration(FunctionName=name, Qualifier=str(number))
         assert version["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}

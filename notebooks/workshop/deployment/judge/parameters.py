@@ -1,12 +1,12 @@
-"""The parameters to judge a template with: every combination of conditions that a resource sees, and the extremes."""
+"""The parameters to judge a template with: every combination that a part of it can see, and the extremes."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
+
+from .combinations import seen_together
 
 # Values for parameters that have no default, or whose default switches something off.
 SAMPLES = {
@@ -19,12 +19,10 @@ SAMPLES = {
 
 
 def cases(template: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Parameters for every combination of the conditions that decide on a resource or an output, for each of them.
+    """Parameters for every combination that a resource or an output of the template can see, each once.
 
-    Those are the conditions that it names, and those of the resources that it names. A combination of two that no
-    resource sees together changes none. Then come all on, with the least and most numbers.
-
-    Raises KeyError for a parameter that has no default and no sample here.
+    Then all on with the least and the most numbers. A template is to be expanded before: the transform's resources are
+    parts of it, too. Raises KeyError for a parameter that has no default and no sample here.
     """
     declared = template.get("Parameters", {})
     plain = {name: _plain(name, rule) for name, rule in declared.items()}
@@ -33,33 +31,18 @@ def cases(template: dict[str, Any]) -> Iterator[dict[str, str]]:
         for name, literal in _comparisons(condition):
             values = choices.setdefault(name, [])
             values += [value for value in (literal, _other(name, declared[name], literal)) if value not in values]
-    for names in _seen_together(template):
+    given: set[tuple[str, ...]] = set()
+    for names in seen_together(template, choices):
         for values in itertools.product(*(choices[name] for name in names)):
-            yield plain | dict(zip(names, values, strict=True))
+            chosen = plain | dict(zip(names, values, strict=True))
+            if (key := tuple(chosen.values())) not in given:
+                given.add(key)
+                yield chosen
     for extreme in (min, max):
         numbers = {name: str(extreme(_numbers(rule))) for name, rule in declared.items() if _numbers(rule)}
         longest = {name: "p" * rule["MaxLength"] for name, rule in declared.items() if "MaxLength" in rule}
         on = {name: values[-1] if values[0] in ("", "false") else values[0] for name, values in choices.items()}
         yield plain | on | numbers | (longest if extreme is max else {})
-
-
-def _seen_together(template: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The parameters whose conditions decide together on some resource or output; none that are within others."""
-    conditions, resources = template.get("Conditions", {}), template.get("Resources", {})
-
-    def deciding(block: Any) -> frozenset[str]:
-        words = set(re.findall(r"\w+", json.dumps(block)))
-        words |= {resources[name].get("Condition", "") for name in words & resources.keys()}
-        todo, asked = words & conditions.keys(), set[str]()
-        while todo:
-            asked |= todo
-            todo = set(re.findall(r"\w+", json.dumps([conditions[name] for name in todo]))) & conditions.keys() - asked
-        return frozenset(name for each in asked for name, _ in _comparisons(conditions[each]))
-
-    shared = template.get("Globals", {})
-    blocks = [*resources.values(), *template.get("Outputs", {}).values()]
-    found: set[frozenset[str]] = {deciding([block, shared]) for block in blocks} | {frozenset()}
-    return [tuple(sorted(one)) for one in sorted(found, key=sorted) if not any(one < other for other in found)]
 
 
 def _plain(name: str, rule: dict[str, Any]) -> str:

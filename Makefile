@@ -70,7 +70,6 @@ versions: setup ## list the versions of Predict: when, model, precision, share o
 rollback: setup ## let the version before answer, in one call; ARGS="--to 3" names another
 	@$(RUN) workshop.deployment.versions rollback $(CHOICES) $(ARGS)
 
-<<<<<<< HEAD
 key: setup ## make an API key and print it, with Auth=key: NAME=reader-1
 	@$(RUN) workshop.deployment.keys make $(CHOICES) --name $(call quoted,$(NAME))
 
@@ -80,10 +79,7 @@ keys: setup ## list the API keys: when made, requests of today, state
 revoke: setup ## delete an API key: NAME=reader-1
 	@$(RUN) workshop.deployment.keys revoke $(CHOICES) --name $(call quoted,$(NAME))
 
-ship: setup ## run notebook 06 against the deployed stack: a new version, four broken ones, and a rollback
-=======
 ship: setup ## run notebook 07 against the deployed stack: a new version, four broken ones, and a rollback
->>>>>>> main
 	@$(RUN) workshop.headless.runner $(CHOICES) --ship
 
 scale: setup ## run notebooks 08 and 09 against the deployed stack: load, throttling, bulk, cost, simulation

@@ -30,6 +30,8 @@ UNSURE = 0.5  # below this the best class is a guess
 METHODS = ("GET", "POST")
 # Whose pages may ask, besides the API's own: `*`, one origin, or nobody.
 ALLOW_ORIGIN = os.environ.get("ALLOW_ORIGIN", "")
+# Which headers such a page may send: those of a key or a signature, too, where the endpoint asks for one.
+ALLOW_HEADERS = os.environ.get("ALLOW_HEADERS", "Content-Type")
 RESERVE_SECONDS = 1.5  # kept back to answer in, and for what is under way when the limit comes
 HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 METRIC_NAMES = {"load": "ModelLoadTime", "fetch": "FetchTime", "decode": "DecodeTime", "predict": "PredictTime"}
@@ -214,7 +216,7 @@ def _headers(record: Record) -> dict[str, str]:
         headers |= {
             "Access-Control-Allow-Origin": ALLOW_ORIGIN,
             "Access-Control-Allow-Methods": ", ".join(METHODS),
-            "Access-Control-Allow-Headers": "Content-Type",
+            "Access-Control-Allow-Headers": ALLOW_HEADERS,
             "Access-Control-Expose-Headers": "X-Cold-Start, X-Version, Retry-After",
             "Access-Control-Max-Age": "600",
             "Vary": "Origin",

@@ -1,9 +1,11 @@
-"""MiniStack with four amendments, without which versions would not work here as they do on AWS.
+"""MiniStack with five amendments, without which versions and errors would not be here as they are on AWS.
 
 - It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
   https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 - It keeps a function's reserved concurrency for the function alone: here it holds for its versions and aliases too.
   https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+- It leaves out the gateway responses of an API's OpenAPI text: here the API has them.
+  https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-gateway-responses.html
 - It gives the SAM transform no parameters: here the transform sees those of the stack, as on AWS.
 - It runs SnapStart's hooks and does not tell the function that it is in a snapshot: here the variable says so.
   https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -18,7 +20,7 @@ from typing import Any
 
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import lambda_runtime  # type: ignore[import-not-found]
-from ministack.services import lambda_svc  # type: ignore[import-not-found]
+from ministack.services import apigateway_v1, lambda_svc  # type: ignore[import-not-found]
 from ministack.services.cloudformation import changesets, engine, handlers  # type: ignore[import-not-found]
 from samtranslator.translator import transform
 
@@ -60,6 +62,19 @@ def share_concurrency() -> None:
     lambda_svc._reserved_concurrency = shared
 
 
+def take_gateway_responses() -> None:
+    """Let an API answer its own errors as the text says that it is made from."""
+    make = apigateway_v1._import_rest_api
+
+    def made(spec: dict[str, Any], base: Any = None) -> str:
+        api = make(spec, base)
+        for kind, response in spec.get("x-amazon-apigateway-gateway-responses", {}).items():
+            apigateway_v1._put_gateway_response(api, kind, response)
+        return api
+
+    apigateway_v1._import_rest_api = made
+
+
 def hand_on_parameters() -> None:
     """Let the SAM transform see the parameters of the stack that it is applied for."""
     apply, expand = engine._apply_transforms, transform.transform
@@ -93,5 +108,6 @@ if __name__ == "__main__":
     follow_weights()
     tell_of_snapshots()
     share_concurrency()
+    take_gateway_responses()
     hand_on_parameters()
     sys.exit(app.main())

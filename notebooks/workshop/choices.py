@@ -317,6 +317,7 @@ VARIABLES: dict[str, Callable[[str], str] | None] = {
     "PROJECT_ID": check_project_id,
     "PORT": check_port,
     "PYTHON": None,  # the set-up checks it
+    "NAME": None,  # the program that makes keys checks it
     "ARGS": None,  # the program that gets them checks them
 }
 

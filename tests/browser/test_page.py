@@ -358,7 +358,7 @@ def test_large_file_that_the_browser_cannot_read(page):
 def test_every_error_of_the_contract_has_words(page):
     script = (ROOT / "lambda_src/hello/page.js").read_text()
     known = set(re.findall(r"^    (\w+): \"", re.search(r"WORDS = \{(.*?)\};", script, re.DOTALL)[1], re.MULTILINE))
-    codes = errors.STATUS | errors.GATEWAY_STATUS
+    codes = errors.STATUS | errors.GATEWAY_STATUS | errors.GUARD_STATUS
     # Not to be met from this page: it sends well-formed requests to the right path.
     impossible = {
         "request_malformed",

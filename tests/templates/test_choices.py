@@ -39,6 +39,7 @@ EXAMPLES = {
     "RepositoryId": "owner/name",
     "BranchName": "feature/choices",
     "AlarmEmail": "nobody@example.com",
+    "BudgetEmail": "nobody@example.com",
     "AllowOrigin": "https://pages.example",
     "AllowedPrivateHosts": "127.0.0.9:8080,pictures.example",
     "ContactUrl": "https://contact.example/lab",

@@ -12,9 +12,10 @@ import pytest
 from predict import fetching, lambda_function, model_store
 from predict.decoder import Prepared
 from predict.description import Description
-from predict.errors import GATEWAY_STATUS, STATUS, error
+from predict.errors import GATEWAY_STATUS, GUARD_STATUS, STATUS, error
 from predict.model_store import Model, ModelStore
 from predict.rejection import Rejection
+from tests import contract
 
 PROJECT = "watched"
 # What AWS counts by itself, and by which dimensions, of what is used here:
@@ -104,19 +105,20 @@ def plotted(widgets):
 
 
 def test_gateway_answers_are_of_the_contract(template):
-    answers = template["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    answers = contract.gateway_answers(template["Resources"]["Api"]["Properties"])
     seen = set()
-    for kind, answer in answers.items():
-        text = answer["ResponseTemplates"]["application/json"]
+    for kind, status, text, headers in answers:
         (body,) = json.loads(text.replace("$context.error.messageString", '"…"')).values()
         assert body.keys() == {"code", "message"}, kind
-        assert answer["StatusCode"] == (STATUS | GATEWAY_STATUS)[body["code"]], kind
-        assert ("Retry-After" in str(answer.get("ResponseParameters"))) is (body["code"] in GATEWAY_STATUS), kind
+        assert status == (STATUS | GATEWAY_STATUS | GUARD_STATUS)[body["code"]], kind
+        assert ("Retry-After" in headers) is (body["code"] in GATEWAY_STATUS), kind
+        assert headers["Access-Control-Allow-Origin"]["Fn::If"][0] == "HasAllowOrigin", kind
         seen.add(body["code"])
+    kinds = {kind for kind, *_ in answers}
     # The first three have a status of their own; the defaults take in every type that is not named.
-    assert {"THROTTLED", "REQUEST_TOO_LARGE", "INTEGRATION_TIMEOUT", "DEFAULT_4XX", "DEFAULT_5XX"} <= answers.keys()
-    assert seen >= GATEWAY_STATUS.keys()
-    assert not STATUS.keys() & GATEWAY_STATUS.keys()
+    assert {"THROTTLED", "REQUEST_TOO_LARGE", "INTEGRATION_TIMEOUT", "DEFAULT_4XX", "DEFAULT_5XX"} <= kinds
+    assert seen >= GATEWAY_STATUS.keys() | GUARD_STATUS.keys()
+    assert len(STATUS | GATEWAY_STATUS | GUARD_STATUS) == len(STATUS) + len(GATEWAY_STATUS) + len(GUARD_STATUS)
 
 
 def test_alarms_watch_errors_faults_throttles_and_the_slowest_answers(alarms, emitted):

@@ -177,7 +177,7 @@ def test_inline_policies_fit_the_quota(toolchain):
         body = json.dumps(documents, separators=(",", ":"))
         for name, value in longest.items():
             body = body.replace(name, value)
-        assert len(body) < 7_500, role
+        assert len(body) < 8_500, role
 
 
 def test_artifact_bucket_is_encrypted_versioned_private_and_forgets_no_package(toolchain):

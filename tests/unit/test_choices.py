@@ -233,9 +233,10 @@ def test_make_hands_every_value_on_as_it_was_typed():
 
 
 def test_every_command_takes_the_variables_that_its_recipe_has():
-    assert choices.taken_by("deploy", MAKEFILE) == set(choices.choosable()) | set(choices.VARIABLES) - {"ARGS"}
+    assert choices.taken_by("deploy", MAKEFILE) == set(choices.choosable()) | set(choices.VARIABLES) - {"ARGS", "NAME"}
     assert choices.taken_by("scale", MAKEFILE) == {"TARGET", "REGION", "PROJECT_ID", "PORT", "PYTHON"}
     assert choices.taken_by("endpoint", MAKEFILE) == choices.taken_by("scale", MAKEFILE)
+    assert choices.taken_by("key", MAKEFILE) == choices.taken_by("scale", MAKEFILE) | {"NAME"}
     assert choices.taken_by("emulator", MAKEFILE) == {"PORT", "PYTHON"}
     assert choices.taken_by("test", MAKEFILE) == {"ARGS", "PYTHON"}
     assert f"VARIABLES = {' '.join(choices.VARIABLES)}\n" in MAKEFILE

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError, WaiterError
 
+from workshop import access
 from workshop.deployment import iam, probe
 from workshop.deployment.stacks import WAIT, StackError, events, status
 from workshop.lab import Lab
@@ -46,6 +47,8 @@ def inventory(lab: Lab) -> list[Found]:
             found.append(Found("role", role, ", ".join(policies)))
     found += [Found("function", name) for name in functions(lab)]
     found += [Found("API", name) for name in apis(lab)]
+    found += [Found("API key", key["name"]) for key in access.keys(lab)]
+    found += [Found("usage plan", name) for name in usage_plans(lab)]
     found += [Found("state machine", arn.rpartition(":")[2]) for arn in state_machines(lab)]
     found += [Found("log group", name) for name in log_groups(lab)]
     found += [Found("alarm", name) for name in alarms(lab)] + [Found("dashboard", name) for name in dashboards(lab)]
@@ -126,6 +129,12 @@ def apis(lab: Lab) -> list[str]:
     return [each["name"] for page in pages for each in page["items"] if each["name"] == f"{lab.project_id}-api"]
 
 
+def usage_plans(lab: Lab) -> list[str]:
+    """The names of the application's usage plans."""
+    pages = lab.client("apigateway").get_paginator("get_usage_plans").paginate()
+    return [each["name"] for page in pages for each in page["items"] if each["name"] == f"{lab.project_id}-keys"]
+
+
 def state_machines(lab: Lab) -> list[str]:
     """The ARNs of the application's state machines."""
     pages = lab.client("stepfunctions").get_paginator("list_state_machines").paginate()
@@ -200,6 +209,14 @@ def stop_bulk_scoring(lab: Lab) -> int:
             bulk.stop(lab, execution["executionArn"])
             count += 1
     return count
+
+
+def delete_keys(lab: Lab) -> int:
+    """Delete every API key of the project: no stack has them. Returns how many there were."""
+    found = access.keys(lab)
+    for key in found:
+        access.delete(lab, key["id"])
+    return len(found)
 
 
 def delete_stack(lab: Lab, stack: str) -> bool:

@@ -55,6 +55,8 @@ def application(
         **choices.of(choices.APPLICATION, chosen),
     }
     deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
+    if lab.target == "local" and "Auth" not in deployed:
+        named.setdefault("Auth", "none")  # the template's own default is for an endpoint that the Internet reaches
     if lab.endpoint_url:
         named |= {"Runtime": together.THIS, "Architecture": together.HERE}
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")

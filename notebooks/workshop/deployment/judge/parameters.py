@@ -12,6 +12,7 @@ from .combinations import seen_together
 SAMPLES = {
     "ProjectId": "predictions",
     "AlarmEmail": "someone@example.com",
+    "BudgetEmail": "someone@example.com",
     "ConnectionArn": "arn:aws:codeconnections:eu-central-1:123456789012:connection/a1b2",
     "RepositoryId": "owner/name",
 }

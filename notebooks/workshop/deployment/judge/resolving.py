@@ -37,6 +37,8 @@ ARNS = {
     "AWS::ApiGateway::Deployment": "arn:{partition}:apigateway:{region}::/restapis/{RestApiId}/deployments/{name}",
     "AWS::ApiGateway::RestApi": "arn:{partition}:apigateway:{region}::/restapis/{name}",
     "AWS::ApiGateway::Stage": "arn:{partition}:apigateway:{region}::/restapis/{RestApiId}/stages/{StageName}",
+    "AWS::ApiGateway::UsagePlan": "arn:{partition}:apigateway:{region}::/usageplans/{name}",
+    "AWS::Budgets::Budget": "arn:{partition}:budgets::{account}:budget/{name}",
     "AWS::CloudWatch::Alarm": "arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}",
     "AWS::CloudWatch::Dashboard": "arn:{partition}:cloudwatch::{account}:dashboard/{name}",
     "AWS::CodeBuild::Project": "arn:{partition}:codebuild:{region}:{account}:project/{name}",

@@ -6,6 +6,7 @@ that property, the judge asks for the permission.
 
 UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
     "AWS::ApiGateway::RestApi": {"Policy": ("apigateway:UpdateRestApiPolicy",)},
+    "AWS::Budgets::Budget": {"BillingViewArn": ("billing:GetBillingViewData",)},
     "AWS::CodeDeploy::DeploymentGroup": {"OnPremisesTagSet": ("codedeploy:RegisterOnPremisesInstance",)},
     "AWS::CodePipeline::Pipeline": {
         "DisableInboundStageTransitions": ("codepipeline:DisableStageTransition", "codepipeline:EnableStageTransition"),

@@ -26,8 +26,8 @@ def fill(text: str, indent: int = 4, width: int = WIDTH) -> str:
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> str:
     """Rows of text in aligned columns, under a heading.
 
-    When the table is wider than the page, the last column is broken between words. Where a word of it would not fit, such
-    as an ARN, the last column stands on lines of its own.
+    When the table is wider than the page, the last column is broken between words. Where a word of it would not fit,
+    such as an ARN, the last column stands on lines of its own.
     """
     cells = [[str(cell) for cell in row] for row in [heading, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(heading))]

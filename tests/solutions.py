@@ -38,6 +38,7 @@ def exercises(notebook: NotebookNode) -> list[tuple[str, str, str, str]]:
     that is missing. A cell with two exercises has the cells of one.
     """
     cells = [(cell.cell_type, cell.source.strip()) for cell in notebook.cells[first_exercise(notebook) :]]
+    cells = [(kind, text) for kind, text in cells if not text.startswith("## Questionnaire")]
     found = []
     for at, (kind, text) in enumerate(cells):
         numbers = EXERCISE.findall(text) if kind == "markdown" and not SOLUTION.match(text) else []

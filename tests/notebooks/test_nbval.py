@@ -150,6 +150,15 @@ def test_its_exercises_have_cells_to_answer_in_and_solutions_that_the_check_call
         assert names == [one.name for one in parameters if one.kind is not inspect.Parameter.KEYWORD_ONLY], check
 
 
+def test_it_ends_with_five_questions_and_their_folded_answers(notebook):
+    last = source(read(notebook)["cells"][-1])
+    form = r"## Questionnaire\n\n(.*\?)\n\n<details><summary>Answers</summary>\n\n(.*)\n\n</details>"
+    found = re.fullmatch(form, last, re.DOTALL)
+    assert found, last
+    for part in found.groups():
+        assert re.findall(r"(?m)^(\d)\. \S", part) == list("12345")
+
+
 def test_solutions_run_behind_the_notebook_and_a_wrong_one_fails(tmp_path):
     texts = ["## Exercises\n\n1. Double it."]
     texts += [

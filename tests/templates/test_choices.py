@@ -189,6 +189,7 @@ def test_what_an_update_does_not_name_stays_and_a_default_that_is_named_is_set(l
     assert lab.client("lambda").get_function_configuration(FunctionName=name)["MemorySize"] == int(default)
 
 
+@pytest.mark.slow
 def test_the_pipeline_deploys_with_the_parameters_that_the_stack_has(lab, root, deployed, monkeypatch, tmp_path):
     for name, value in lab.environment().items():
         monkeypatch.setenv(name, value)

@@ -105,6 +105,7 @@ def test_its_card_quotes_the_results(results):
         assert line.split(" ", 1)[0] in card
 
 
+@pytest.mark.slow
 def test_it_says_today_what_its_results_say_of_our_own_pictures(predictor, results):
     for name, wnid in samples.SAMPLES.items():
         if wnid:
@@ -115,6 +116,7 @@ def test_it_says_today_what_its_results_say_of_our_own_pictures(predictor, resul
         assert said.max() == pytest.approx(noted["probability"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_module_and_function_agree_on_it(fetched, predictor):
     module = loop.make_module(resnet.resnet18(10), 1, loop.INPUT_SIZE)
     module.set_params(*mx.model.load_params(str(fetched.folder / models.STEM), 0))

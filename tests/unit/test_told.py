@@ -140,6 +140,7 @@ def errors(client, code: str, interrupt=None) -> tuple[str, list[dict]]:
     return reply["content"]["status"], shown
 
 
+@pytest.mark.slow
 def test_a_cell_shows_the_sentence_and_fails_all_the_same(kernel):
     manager, client = kernel
     port = free_port()

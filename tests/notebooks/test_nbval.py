@@ -20,6 +20,7 @@ import pytest
 from tests.solutions import exercises, first_exercise
 from workshop import ROOT
 from workshop import exercises as workshop_exercises
+from workshop.printing import WIDTH
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.ipynb"))
 EXPECTED = [
@@ -103,6 +104,17 @@ def test_its_outputs_are_of_one_clean_run(notebook):
 
 def test_its_outputs_name_no_place_of_the_machine_that_made_them(notebook):
     assert not TRACES.findall(printed(notebook))
+
+
+def test_its_printed_lines_fit_a_page(notebook):
+    texts = [
+        (cell["id"], "".join(output["text"]))
+        for cell in cells(notebook, "code")
+        for output in cell["outputs"]
+        if output["output_type"] == "stream"
+    ]
+    lines = [(name, line) for name, text in texts for line in text.splitlines() if not re.search(r"\d%\|", line)]
+    assert [(name, line) for name, line in lines if len(line) > WIDTH] == []
 
 
 def test_its_figures_have_alternative_text(notebook):

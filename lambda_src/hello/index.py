@@ -100,10 +100,11 @@ def _sample(file: Path) -> str:
     """A button with a sample picture, the picture in it."""
     name = html.escape(file.stem)
     data = base64.b64encode(file.read_bytes()).decode()
+    shown = name.removeprefix("unknown_").replace("_", " ").replace("french", "French")  # as the synset spells it
     return (
         f'      <li><button type="button" data-name="{name}" aria-pressed="false">'
         f'<img src="data:image/jpeg;base64,{data}" alt="" width="320" height="240">'
-        f"<span>{name.removeprefix('unknown_').replace('_', ' ')}</span></button></li>"
+        f"<span>{shown}</span></button></li>"
     )
 
 

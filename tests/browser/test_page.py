@@ -62,6 +62,24 @@ def test_each_sample_looks_to_the_network_as_in_full_size(page, practice_model):
     assert page.locator("#history").is_visible()
 
 
+def test_a_caption_of_two_lines_does_not_shift_its_picture(page):
+    boxes = [button.bounding_box() for button in page.locator(".samples button").all()]
+    shifts = {
+        round(image.bounding_box()["y"] - box["y"], 1)
+        for image, box in zip(page.locator(".samples img").all(), boxes, strict=True)
+    }
+    assert len(shifts) == 1, shifts
+    captions = page.locator(".samples span")
+    assert len({box["height"] for box in (one.bounding_box() for one in captions.all())}) > 1  # one has two lines
+
+
+def test_the_samples_of_its_classes_are_spelled_as_the_classes(page, practice_model):
+    classes = {label.split(" ", 1)[1].split(",")[0] for label in practice_model.labels}
+    shown = set(page.locator(".samples span").all_text_contents())
+    of_no_class = {name.removeprefix("unknown_") for name in SAMPLES if name.startswith("unknown_")}
+    assert shown - of_no_class <= classes
+
+
 def test_file_is_chosen_and_sent_as_it_is(page, received):
     with page.expect_request("**/predict?*") as request:
         page.set_input_files("#file", sample_path("golf_ball"))

@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from . import codings
 from .addresses import Address, AllowedHosts, Target, is_public, parse
 from .errors import PredictionError, error, shown
-from .room import Room
+from .room import Room, Share
 
 MAX_BYTES = 10_000_000  # coded, and decoded
 MAX_SECONDS = 10.0
@@ -210,7 +210,10 @@ def _get(
             cookies.take(target, response.headers.getlist("set-cookie"))
             if response.status in _REDIRECTS:
                 return _location(target, response)
-            return _body(target, response, clock, max_bytes, room)
+            with room.share() as share:
+                body = _body(target, response, clock, max_bytes, share)
+                with room.decoding:
+                    return _decoded(target, response.headers.get("content-encoding", ""), body, max_bytes, share)
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as problem:
         if watchdog.fired or isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)):
             raise clock.timeout() from None
@@ -351,7 +354,9 @@ def _location(target: Target, response: urllib3.response.HTTPResponse) -> str:
     return location
 
 
-def _body(target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int, room: Room) -> bytes:
+def _body(
+    target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int, share: Share
+) -> bytes:
     if not 200 <= response.status < 300 or (response.status in _WITHOUT_AN_IMAGE and not _is_whole(response)):
         raise error("host_answer", f"{shown(target.host)} answered {response.status} instead of 200 with an image")
     length = response.headers.get("content-length", "")
@@ -362,14 +367,15 @@ def _body(target: Target, response: urllib3.response.HTTPResponse, clock: _Clock
         body += chunk
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
-        room.take(len(chunk))
+        share.take(len(chunk))
         clock.left()
     clock.left()  # the watchdog may have ended a body that has no length
-    coding = response.headers.get("content-encoding", "")
+    return bytes(body)
+
+
+def _decoded(target: Target, coding: str, body: bytes, max_bytes: int, share: Share) -> bytes:
     try:
-        with room.decoding:
-            decoded = codings.decode(bytes(body), coding, max_bytes)
-            room.take(len(decoded) - len(body))
+        decoded = codings.decode(body, coding, max_bytes)
     except codings.CodingError as problem:
         raise error(
             "host_answer",
@@ -378,6 +384,7 @@ def _body(target: Target, response: urllib3.response.HTTPResponse, clock: _Clock
         ) from None
     if len(decoded) > max_bytes:
         raise _too_large(max_bytes)
+    share.take(len(decoded) - len(body))
     return decoded
 
 

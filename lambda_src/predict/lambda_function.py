@@ -254,7 +254,7 @@ def _fetcher(seconds: float, room: Room | None = None) -> Callable[[str], bytes]
         max_seconds=min(seconds, fetching.MAX_SECONDS),
         allowed=_allowed_hosts(os.environ.get("ALLOWED_PRIVATE_HOSTS", "")),
         contact=_contact(os.environ.get("CONTACT_URL") or fetching.CONTACT_URL),
-        **({"room": room} if room else {}),
+        room=room,
     )
 
 

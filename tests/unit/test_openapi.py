@@ -79,7 +79,9 @@ def test_the_front_page_has_none_of_predicts_codes():
                     assert contract.codes(contract.whole(response)) == gateway_codes()[int(status)], (method, status)
 
 
-@pytest.mark.parametrize("name", [name for name in DOCUMENT["components"]["responses"] if not name.startswith("Predicted")])
+@pytest.mark.parametrize(
+    "name", [name for name in DOCUMENT["components"]["responses"] if not name.startswith("Predicted")]
+)
 def test_every_code_is_explained_and_each_response_has_an_example(name):
     response = DOCUMENT["components"]["responses"][name]
     explained = re.findall(r"^- `(\w+)`: \S", response["description"], re.MULTILINE)

@@ -41,7 +41,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     bulk_function.start_decoder()
-    again, counts = [], Counter()
+    again: list[str] = []
+    counts: Counter[str] = Counter()
     # Those that were here before come last: should one of them end this worker, the others have their results.
     for message in sorted(event["Records"], key=_receives):
         try:

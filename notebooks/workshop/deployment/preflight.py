@@ -282,7 +282,8 @@ def _api_logs(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
 
 def _costs(choices: dict[str, str]) -> Iterator[Row]:
     template = resolving.load(ROOT / judge.APP)
-    kinds = [one["Type"] for one in template["Resources"].values()]
+    left_out = () if choices.get("OnUpload") == "true" else ("IsInbox",)
+    kinds = [one["Type"] for one in template["Resources"].values() if one.get("Condition") not in left_out]
     idle = cost.idle(kinds.count("AWS::CloudWatch::Alarm"), kinds.count("AWS::CloudWatch::Dashboard"))
     per_day = cost.total(idle) / cost.HOURS_PER_MONTH * 24
     memory = choices.get("MemorySize", template["Parameters"]["MemorySize"]["Default"])

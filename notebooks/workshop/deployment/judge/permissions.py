@@ -129,12 +129,8 @@ def is_granted(need: Need, statements: Iterable[dict[str, Any]]) -> bool:
         condition = statement.get("Condition")
         if condition is None or (need.passed_to and set(passed_to(statement)) == {need.passed_to}):
             allowed = True
-        if (
-            need.function
-            and set(condition or ()) == {"ArnLike"}
-            and set(condition["ArnLike"]) == {"lambda:FunctionArn"}
-        ):
-            functions = listed(condition["ArnLike"]["lambda:FunctionArn"])
+        if need.function and condition and set(condition) == {"ArnLike"}:
+            functions = listed(condition["ArnLike"].get("lambda:FunctionArn", []))
             allowed = allowed or any(reference.covers(function, need.function) for function in functions)
     return allowed
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from predict import fetching, lambda_function, model_store
+from predict import fetching, inbox_function, lambda_function, model_store
 from predict.decoder import Prepared
 from predict.description import Description
 from predict.errors import GATEWAY_STATUS, STATUS, error
@@ -225,3 +225,15 @@ def test_access_logs_hold_nothing_that_a_client_chooses(template, toolchain):
     assert group["Condition"] == "HasAccessLogs"
     assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert template["Parameters"]["AccessLogs"]["Default"] == toolchain["Parameters"]["ApiLogsRole"]["Default"]
+
+
+def test_the_inbox_hides_a_message_longer_than_its_worker_may_run(template):
+    resources = template["Resources"]
+    worker, queue = resources["InboxScore"]["Properties"], resources["InboxQueue"]["Properties"]
+    mapping = worker["Events"]["Uploads"]["Properties"]
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
+    assert worker["Timeout"] > mapping["BatchSize"] * inbox_function.DECODE_SECONDS
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    receives = worker["Environment"]["Variables"]["INBOX_RECEIVES"]
+    assert str(queue["RedrivePolicy"]["maxReceiveCount"]) == receives

@@ -25,7 +25,6 @@ CHANGE_SET = {
     [
         ({}, []),
         ({"BulkScoring": "true"}, ["BulkMachine"]),
-        ({"OnUpload": "true"}, ["InboxQueue"]),
         ({"BulkScoring": "true", "AccessLogs": "true"}, ["BulkMachine", "ApiLogs"]),
     ],
     ids=["default", "bulk", "both"],

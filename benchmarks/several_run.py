@@ -1,6 +1,6 @@
 """16 images in one request beside 16 requests, over HTTP on the emulator; writes benchmarks/several.json.
 
-    python -m benchmarks.several_run [--rounds 15] [--port 4566]        after `make deploy`
+    python -m benchmarks.several_run [--rounds 10] [--port 4566]        after `make deploy`
 
 Each round takes the ways in an order drawn anew. All of them ask for the same images, by presigned URLs of the lab's
 own bucket, and the classes that they give must be the same.
@@ -32,7 +32,7 @@ AT_ONCE = 2  # requests, and so environments: as many as this machine has cores
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--port", type=int, default=4566)
     chosen = parser.parse_args()
     os.environ["AWS_ENDPOINT_URL"] = endpoint(chosen.port)

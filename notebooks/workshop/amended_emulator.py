@@ -1,10 +1,12 @@
-"""MiniStack with three amendments, without which versions would not work here as they do on AWS.
+"""MiniStack with four amendments, without which versions and the inbox would not work here as they do on AWS.
 
 - It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
   https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 - It keeps a function's reserved concurrency for the function alone: here it holds for its versions and aliases too.
   https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 - It gives the SAM transform no parameters: here the transform sees those of the stack, as on AWS.
+- It keeps the text that a template's parameter is, where a mapping's number of batches at once is one: its poller fails
+  then. CloudFormation makes it a number.
 
 The Python of the emulator's own environment runs this file, where nothing else of the lab is.
 """
@@ -73,8 +75,21 @@ def hand_on_parameters() -> None:
     transform.transform = lambda template, _none, policies: expand(template, _parameters.get({}), policies)
 
 
+def count_batches() -> None:
+    """Let a queue's mapping have its number of batches at once as text, as `!Ref` of a parameter is."""
+    at_once = lambda_svc._sqs_esm_concurrency
+
+    def counted(mapping: dict[str, Any], *rest: Any) -> int:
+        scaling = mapping.get("ScalingConfig") or {}
+        numbers = {name: int(value) for name, value in scaling.items()}
+        return at_once({**mapping, "ScalingConfig": numbers}, *rest)
+
+    lambda_svc._sqs_esm_concurrency = counted
+
+
 if __name__ == "__main__":
     follow_weights()
     share_concurrency()
     hand_on_parameters()
+    count_batches()
     sys.exit(app.main())

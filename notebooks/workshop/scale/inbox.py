@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote_plus
 
 from workshop.lab import Lab
 from workshop.scale import bulk
@@ -33,9 +34,12 @@ def switch(lab: Lab, on: bool) -> dict[str, str]:
     return bulk.update(lab, {"OnUpload": str(on).lower()})
 
 
-def empty(lab: Lab) -> int:
-    """Delete every object of the inbox's bucket; returns how many there were, 0 where there is no bucket."""
-    return bulk.empty_bucket(lab, bucket(lab))
+def empty(lab: Lab, below: str = "") -> int:
+    """Delete the uploads whose names begin so, and their results; without a name, all that is in the bucket.
+
+    Returns how many objects it were, 0 where there is no bucket.
+    """
+    return bulk.empty_bucket(lab, bucket(lab), (INBOX + below, PREDICTIONS + below) if below else ("",))
 
 
 def upload(lab: Lab, files: Mapping[str, bytes], at_once: int = 4) -> None:
@@ -45,36 +49,45 @@ def upload(lab: Lab, files: Mapping[str, bytes], at_once: int = 4) -> None:
         list(pool.map(lambda item: s3.put_object(Bucket=name, Key=INBOX + item[0], Body=item[1]), files.items()))
 
 
-def results(lab: Lab) -> dict[str, dict[str, Any]]:
-    """Every result there is, by the name of its image: predictions, or an error."""
+def results(lab: Lab, below: str = "") -> dict[str, dict[str, Any]]:
+    """The results of images whose names begin so, by name: predictions, or an error."""
     s3, name = lab.client("s3", max_pool_connections=16), bucket(lab)
 
     def read(key: str) -> dict[str, Any]:
         return json.loads(s3.get_object(Bucket=name, Key=key)["Body"].read())
 
-    keys = result_keys(lab)
+    keys = result_keys(lab, below)
     with ThreadPoolExecutor(8) as pool:
         return {line["key"].removeprefix(INBOX): line for line in pool.map(read, keys)}
 
 
-def result_keys(lab: Lab) -> list[str]:
-    """The keys of the results."""
-    pages = lab.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket(lab), Prefix=PREDICTIONS)
+def result_keys(lab: Lab, below: str = "") -> list[str]:
+    """The keys of the results of images whose names begin so."""
+    pages = lab.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket(lab), Prefix=PREDICTIONS + below)
     return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
-def wait(lab: Lab, count: int, meanwhile: Callable[[int], None] = lambda done: None, seconds: float = 300.0) -> None:
-    """Wait for so many results; `meanwhile` is called with how many there are. Raises TimeoutError."""
+def wait(
+    lab: Lab,
+    count: int,
+    meanwhile: Callable[[int], None] = lambda done: None,
+    seconds: float = 300.0,
+    below: str = "",
+) -> None:
+    """Wait for so many results of images whose names begin so; `meanwhile` is called with how many there are.
+
+    Raises TimeoutError.
+    """
     deadline = time.monotonic() + seconds
-    while (done := len(result_keys(lab))) < count:
+    while (done := len(result_keys(lab, below))) < count:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{done} of {count} results after {seconds:.0f} s: see the function's log")
         meanwhile(done)
         time.sleep(0.25)
 
 
-def dead_letters(lab: Lab, seconds: float = 5.0) -> list[dict[str, str]]:
-    """Take the dead letters out of their queue: of each the image's name, the code and the reason.
+def dead_letters(lab: Lab, seconds: float = 5.0, below: str = "") -> list[dict[str, str]]:
+    """Take the dead letters of images whose names begin so out of their queue: the name, the code and the reason.
 
     A message that its worker could not hand over itself, because it died, has neither code nor reason.
     """
@@ -87,7 +100,10 @@ def dead_letters(lab: Lab, seconds: float = 5.0) -> list[dict[str, str]]:
         for message in answer.get("Messages", []):
             told = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
             (record,) = json.loads(message["Body"])["Records"]
-            found.append({"name": record["s3"]["object"]["key"].removeprefix(INBOX), **told})
+            name = unquote_plus(record["s3"]["object"]["key"]).removeprefix(INBOX)
+            if not name.startswith(below):
+                continue
+            found.append({"name": name, **told})
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         if not answer.get("Messages"):
             break

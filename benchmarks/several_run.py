@@ -73,6 +73,7 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "images": len(pictures),
         "rounds": chosen.rounds,
+        "load_at_end": round(os.getloadavg()[0], 1),
         "milliseconds": {way: round(median * 1000) for way, median in medians.items()},
         "of_one_after_another": {
             way: round(statistics.median(a / b for a, b in zip(taken, seconds["one_after_another"], strict=True)), 2)

@@ -100,7 +100,7 @@ def test_workers_killed_while_500_images_arrive_lose_and_double_nothing(lab, wri
 
     arriving = threading.Thread(target=inbox.upload, args=(lab, files))
     arriving.start()
-    inbox.wait(lab, IMAGES, kill, seconds=240)
+    inbox.wait(lab, IMAGES, kill, seconds=400)
     arriving.join()
     emptied(lab)
     assert len(killed) == len(KILLED_AT) and sum(killed) > 0

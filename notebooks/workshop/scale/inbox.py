@@ -83,7 +83,7 @@ def wait(
         if time.monotonic() > deadline:
             raise TimeoutError(f"{done} of {count} results after {seconds:.0f} s: see the function's log")
         meanwhile(done)
-        time.sleep(0.25)
+        time.sleep(0.5)
 
 
 def dead_letters(lab: Lab, seconds: float = 5.0, below: str = "") -> list[dict[str, str]]:

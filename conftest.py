@@ -40,7 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "OMP_WAIT_POLICY": "PASSIVE",
     }
     # Of `make test`, too: a test that calls make does so as a person would.
-    for name in ("JUPYTER_PATH", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+    for name in (
+        "JUPYTER_PATH",
+        "PYTHONPATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "MFLAGS",
+        "MAKEOVERRIDES",
+    ):
         os.environ.pop(name, None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that is asked for cleans up, too
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -94,7 +102,7 @@ def shared_emulator(config: pytest.Config) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """nbval's cells are no functions and take no fixtures, so what their kernels inherit is set here."""
-    building.hold_while("04_" in item.path.name)
+    building.hold_while("05_" in item.path.name)
     if type(item).__name__ == "IPyNbCell":
         shared_emulator(item.config)
         if "IPYTHONDIR" not in os.environ:

@@ -133,7 +133,7 @@ def predict_function(lab: Lab) -> str:
     """The name of the function Predict. Raises LabError when the stack is not deployed."""
     name = lab.outputs(lab.app_stack).get("PredictFunction")
     if name is None:  # its first change set is made and not executed
-        raise LabError(f"stack {lab.app_stack!r} has no function yet: run notebook 04, or `make deploy`")
+        raise LabError(f"stack {lab.app_stack!r} has no function yet: run notebook 05, or `make deploy`")
     return name
 
 

@@ -160,7 +160,7 @@ class Lab:
         except ClientError as error:
             if "does not exist" not in str(error):
                 raise
-            made_by = "04_build_and_deploy" if stack == self.app_stack else "00_start_here"
+            made_by = "05_build_and_deploy" if stack == self.app_stack else "00_start_here"
             raise LabError(
                 f"stack {stack!r} does not exist in {self.region}: run notebook {made_by}, or `make deploy`"
             ) from error

@@ -103,7 +103,7 @@ def _of_answer(said: Mapping[str, Any], operation: str) -> str:
     if code in _REFUSED_CREDENTIALS:
         return f"AWS refused the credentials ({code}): renew them ({CREDENTIALS})"
     if any(word in code or word in message for word in _DENIED):
-        return f"{sentence}: run notebook 03_edit_iam, which gives the roles what they need"
+        return f"{sentence}: run notebook 04_edit_iam, which gives the roles what they need"
     if any(word in code or word in message for word in _MISSING):
         return f"{sentence}: it was deleted, or the emulator was started anew: {AGAIN}"
     return sentence

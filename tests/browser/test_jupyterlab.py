@@ -43,8 +43,8 @@ def problem(page: Page, panel: Locator) -> str:
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
-        ("03", "LabError: the emulator does not answer at .*: run notebook 00, or `make deploy`"),
-        ("05", "LabError: stack 'predictions-app' does not exist in us-east-1: run notebook 04.*, or `make deploy`"),
+        ("04", "LabError: the emulator does not answer at .*: run notebook 00, or `make deploy`"),
+        ("06", "LabError: stack 'predictions-app' does not exist in us-east-1: run notebook 05.*, or `make deploy`"),
     ],
 )
 def test_too_early_it_says_what_must_run_first(opened, number, sentence):
@@ -69,17 +69,21 @@ def test_cell_by_cell_runs_as_well(opened):
 
 
 # Once in a fresh project and once in one that is there; at last the clean-up where nothing is left to clean. Not again:
-# 06 and 07, which measure for minutes, and 02, whose second run is that of test_widget.py.
-AGAIN = [file for file in NOTEBOOKS if file not in (named("02"), named("06"), named("07"))]
+# 07 to 09, which measure for minutes, and 02, whose second run is that of test_widget.py.
+AGAIN = [file for file in NOTEBOOKS if file not in (named("02"), named("07"), named("08"), named("09"))]
 RUNS = [*NOTEBOOKS[:-1], *AGAIN, NOTEBOOKS[-1]]
 # Fewer requests and images: nbval runs the whole lot; here it is the cells, the bars and the drawings that count.
 SHORTER = {
-    "07": {
+    "08": {
         "concurrency = [1, 2, 3, 4]": "concurrency = [1, 2]",
         "requests = 160": "requests = 64",
         "images = 120": "images = 60",
+    },
+    "09": {
+        "concurrency = [1, 2, 3, 4]": "concurrency = [1, 2]",
+        "requests = 160": "requests = 64",
         "repeats = 20": "repeats = 5",
-    }
+    },
 }
 
 
@@ -87,7 +91,7 @@ SHORTER = {
 def test_run_all_shows_no_error(opened, screenshots, notebook):
     page, panel = opened(notebook.name)
     edit(page, panel, SHORTER.get(notebook.stem[:2], {}))
-    with building.alone() if notebook == named("04") else contextlib.nullcontext():
+    with building.alone() if notebook == named("05") else contextlib.nullcontext():
         cells = run_all(page, panel)
     take(page, panel, screenshots(f"lab-{notebook.stem}"))
     check(panel, cells)

@@ -61,6 +61,22 @@ ZSTANDARD = bytes.fromhex(
 ZSTANDARD_BOMB = bytes.fromhex("28b52ffd0058" + "02001000" * 400 + "03001000")
 
 
+def _deflated_zeros(megabytes: int) -> bytes:
+    """Runs of zeros as deflate makes them, without a frame: one megabyte's, again and again."""
+    packer = zlib.compressobj(wbits=-15)
+    block = packer.compress(bytes(1_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return block * megabytes + packer.flush()
+
+
+DEFLATE_BOMB = _deflated_zeros(50)
+_ZEROS = bytes(50_000_000)
+ZLIB_BOMB = b"\x78\x9c" + DEFLATE_BOMB + struct.pack(">I", zlib.adler32(_ZEROS))
+GZIP_BOMB = (
+    gzip.compress(b"", mtime=0)[:10] + DEFLATE_BOMB + struct.pack("<II", zlib.crc32(_ZEROS), len(_ZEROS))
+)  # the same header, whatever follows
+del _ZEROS
+
+
 def sends(body: bytes, *headers: str):
     """A well-behaved answer with a body of this sort."""
     head = "".join(f"{line}\r\n" for line in (f"Content-Length: {len(body)}", *headers)).encode()
@@ -147,12 +163,12 @@ HOSTS = {
     "length-too-long": (says(OK + b"Content-Length: 999999\r\n\r\n" + JPEG), "host_answer"),
     "length-too-short": (says(OK + b"Content-Length: 2000\r\n\r\n" + JPEG), "image_broken"),
     "two-lengths": (says(OK + b"Content-Length: 5\r\nContent-Length: 3\r\n\r\nabcde"), "host_answer"),
-    "swells-as-gzip": (coded("gzip", gzip.compress(bytes(50_000_000), mtime=0)), "image_too_large"),
+    "swells-as-gzip": (coded("gzip", GZIP_BOMB), "image_too_large"),
     "swells-as-gzip-of-gzip": (
-        coded("gzip, gzip", gzip.compress(gzip.compress(bytes(50_000_000), mtime=0))),
+        coded("gzip, gzip", gzip.compress(GZIP_BOMB)),
         "image_too_large",
     ),
-    "swells-as-deflate": (coded("deflate", zlib.compress(bytes(50_000_000))), "image_too_large"),
+    "swells-as-deflate": (coded("deflate", ZLIB_BOMB), "image_too_large"),
     "swells-as-brotli": (coded("br", BROTLI_BOMB), "image_too_large"),
     "swells-as-zstandard": (coded("zstd", ZSTANDARD_BOMB), "image_too_large"),
     "no-gzip": (coded("gzip", JPEG), "host_answer"),

@@ -4,18 +4,18 @@ import shutil
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import requests
 
-from workshop import ROOT, client, models
+from workshop import client, models
 from workshop.deployment import canary, parameters, stacks, versions
 from workshop.models import ModelFiles, broken
 from workshop.models.files import SYNSET, open_model, write_manifest
 from workshop.samples import sample_path
 
 pytestmark = pytest.mark.slow
-TEMPLATE = ROOT / "template-export.yml"
 
 
 def ask(url: str) -> requests.Response:
@@ -29,11 +29,26 @@ def church(url: str) -> str:
     return answer.json()["predictions"][0]["class"]
 
 
-def deploy(lab, files, **chosen):
-    versions.upload(lab, files)
-    named = parameters.application(lab, files.name, "float32", chosen, files.digest)
-    return stacks.deploy(lab.client("cloudformation"), lab.app_stack, TEMPLATE, named,
-                         lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
+@pytest.fixture(scope="module")
+def template(lab, tmp_path_factory) -> Path:
+    """The stack's own. The checkout's template-export.yml is the last build's, which may be another worker's."""
+    answer = lab.client("cloudformation").get_template(StackName=lab.app_stack, TemplateStage="Original")
+    file = tmp_path_factory.mktemp("template") / "template.yml"
+    file.write_text(answer["TemplateBody"])
+    return file
+
+
+@pytest.fixture(scope="module")
+def deploy(lab, template):
+    """Deploys a model, with other parameters if need be; returns the stack events."""
+
+    def deployed(files, **chosen):
+        versions.upload(lab, files)
+        named = parameters.application(lab, files.name, "float32", chosen, files.digest)
+        return stacks.deploy(lab.client("cloudformation"), lab.app_stack, template, named,
+                             lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
+
+    return deployed
 
 
 class Requests(threading.Thread):
@@ -74,27 +89,27 @@ def reworded(practice, tmp_path_factory) -> ModelFiles:
 
 
 @pytest.fixture(autouse=True)
-def as_before(lab, practice):
+def as_before(lab, practice, deploy):
     """The practice model answers alone, after each test."""
     yield
-    deploy(lab, practice)
+    deploy(practice)
     versions.point(lab, int(lab.outputs(lab.app_stack)["PredictVersion"]))
 
 
-def test_an_unchanged_deploy_publishes_nothing_and_other_settings_a_version(lab, practice):
-    deploy(lab, practice)
+def test_an_unchanged_deploy_publishes_nothing_and_other_settings_a_version(lab, practice, deploy):
+    deploy(practice)
     before = [version.number for version in versions.listed(lab)]
-    assert deploy(lab, practice) == []
-    deploy(lab, practice, ContactUrl="https://pages.example/")
+    assert deploy(practice) == []
+    deploy(practice, ContactUrl="https://pages.example/")
     assert [version.number for version in versions.listed(lab)] == [before[0] + 1, *before]
     assert versions.weights(lab) == {before[0] + 1: 1.0}
 
 
-def test_rollback_brings_the_model_before_back_within_seconds(lab, url, practice, reworded):
-    deploy(lab, practice)
+def test_rollback_brings_the_model_before_back_within_seconds(lab, url, practice, reworded, deploy):
+    deploy(practice)
     assert church(url).endswith("church, church building")
     before = versions.live(lab)
-    deploy(lab, reworded)
+    deploy(reworded)
     assert church(url).endswith("a church")
     begin = time.monotonic()
     now, back = versions.rollback(lab)
@@ -103,11 +118,11 @@ def test_rollback_brings_the_model_before_back_within_seconds(lab, url, practice
     assert time.monotonic() - begin < 60, "seconds where the machine is idle; it may be busy here"
 
 
-def test_old_versions_go_and_with_them_the_models_that_they_alone_named(lab, practice, reworded):
-    deploy(lab, reworded)
+def test_old_versions_go_and_with_them_the_models_that_they_alone_named(lab, practice, reworded, deploy):
+    deploy(reworded)
     old = versions.live(lab)
     for number in range(3):
-        deploy(lab, practice, ContactUrl=f"https://pages.example/{number}")
+        deploy(practice, ContactUrl=f"https://pages.example/{number}")
     assert old in versions.prune(lab, keep=2)
     left = versions.listed(lab)
     assert len(left) == 2 and left[0].share == 1.0
@@ -116,11 +131,11 @@ def test_old_versions_go_and_with_them_the_models_that_they_alone_named(lab, pra
     assert [key for key in stored if key.startswith(practice.prefix)]
 
 
-def test_a_good_model_gets_a_share_then_all_and_no_request_is_lost(lab, url, practice, reworded):
-    deploy(lab, practice)
+def test_a_good_model_gets_a_share_then_all_and_no_request_is_lost(lab, url, practice, reworded, deploy, template):
+    deploy(practice)
     ask(url)
     with Requests(url) as client_:
-        outcome = canary.ship(lab, reworded, share=0.5, seconds=8)
+        outcome = canary.ship(lab, reworded, template=template, share=0.5, seconds=8)
         time.sleep(2)
     assert not outcome.taken_back, outcome.reasons
     assert [share for _, share in outcome.shares] == [0.5, 1.0]
@@ -132,11 +147,11 @@ def test_a_good_model_gets_a_share_then_all_and_no_request_is_lost(lab, url, pra
 
 
 @pytest.mark.parametrize("way", broken.WAYS)
-def test_a_broken_model_is_taken_back_and_meets_no_request(lab, url, practice, way, tmp_path):
-    deploy(lab, practice)
+def test_a_broken_model_is_taken_back_and_meets_no_request(lab, url, practice, way, tmp_path, deploy, template):
+    deploy(practice)
     ask(url)
     with Requests(url) as client_:
-        outcome = canary.ship(lab, broken.copy(practice, way, tmp_path), seconds=60)
+        outcome = canary.ship(lab, broken.copy(practice, way, tmp_path), template=template, seconds=60)
     assert outcome.taken_back and outcome.noticed_by == "golden pictures" and outcome.reasons
     assert versions.weights(lab) == {outcome.old: 1.0}
     assert Counter(client_.seen).keys() == {(200, str(outcome.old))}
@@ -144,12 +159,14 @@ def test_a_broken_model_is_taken_back_and_meets_no_request(lab, url, practice, w
     assert (refused.golden, refused.why != "") == ("refused", True)
 
 
-def test_one_that_the_golden_pictures_were_not_asked_about_is_taken_back_by_its_requests(lab, url, practice, tmp_path):
-    deploy(lab, practice)
+def test_one_that_the_golden_pictures_were_not_asked_about_is_taken_back_by_its_requests(
+    lab, url, practice, tmp_path, deploy, template
+):
+    deploy(practice)
     ask(url)
     with Requests(url) as client_:
         files = broken.copy(practice, "not loadable", tmp_path)
-        outcome = canary.ship(lab, files, share=0.3, seconds=90, check=False)
+        outcome = canary.ship(lab, files, template=template, share=0.3, seconds=90, check=False)
     assert outcome.taken_back and outcome.noticed_by == "requests"
     assert "model_not_usable" in outcome.reasons[0]
     assert versions.weights(lab) == {outcome.old: 1.0}
@@ -157,8 +174,8 @@ def test_one_that_the_golden_pictures_were_not_asked_about_is_taken_back_by_its_
     assert 0 < met[str(outcome.new)] < met[str(outcome.old)]
 
 
-def test_a_cold_start_by_hand_leaves_one_version_of_its_own(lab, url, practice):
-    deploy(lab, practice)
+def test_a_cold_start_by_hand_leaves_one_version_of_its_own(lab, url, practice, deploy):
+    deploy(practice)
     for _ in range(2):
         client.force_cold_start(lab)
         assert ask(url).headers["X-Cold-Start"] == "true"

@@ -31,7 +31,7 @@ from workshop.scale import bulk
 PROJECT, MODEL = "choices-test", "choices-test-model"
 CELLS = {
     "00_start_here": ["code-01", "code-07", "code-09"],
-    "04_build_and_deploy": ["code-01", "code-02", "code-11"],
+    "05_build_and_deploy": ["code-01", "code-02", "code-11"],
 }
 # A value that its pattern takes, for each parameter that has one, or no rule at all.
 EXAMPLES = {
@@ -189,6 +189,7 @@ def test_what_an_update_does_not_name_stays_and_a_default_that_is_named_is_set(l
     assert lab.client("lambda").get_function_configuration(FunctionName=name)["MemorySize"] == int(default)
 
 
+@pytest.mark.slow
 def test_the_pipeline_deploys_with_the_parameters_that_the_stack_has(lab, root, deployed, monkeypatch, tmp_path):
     for name, value in lab.environment().items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""What the roles may do once toolchain.yml is deployed, and the helpers of notebook 03, on the tests' own emulator."""
+"""What the roles may do once toolchain.yml is deployed, and the helpers of notebook 04, on the tests' own emulator."""
 
 import json
 from types import SimpleNamespace

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import random
 from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from workshop import ROOT
 from workshop.deployment import judge
 from workshop.deployment.judge import limits, permissions, reference, resolving, statements, upkeep
+from workshop.deployment.judge.combinations import seen_together
 
 APP, TOOLCHAIN = resolving.load(ROOT / "template.yml"), resolving.load(ROOT / "toolchain.yml")
 REGION_ACCOUNT = "${AWS::Region}:${AWS::AccountId}"
@@ -404,10 +406,45 @@ def test_a_partition_by_hand_is_found():
     assert [finding.place for finding in upkeep.partitions(texts)] == ["a.py:2"]
 
 
-def test_every_combination_of_conditions_is_judged():
-    chosen = list(judge.cases(APP))
-    seen = {tuple(sorted(resolving._Resolver(APP, each, resolving.World()).conditions.items())) for each in chosen}
-    assert len(seen) == 2 ** len(APP["Conditions"])
+def shapes(template, chosen):
+    """Every form that a resource or an output takes with one of these choices of parameters."""
+    seen = set()
+    for each in chosen:
+        resolved = resolving.resolve(template, each, resolving.World(exports=TOOL.exports))
+        for section in (resolved.resources, resolved.outputs):
+            seen |= {f"{name} {resolving.text_of(part)}" for name, part in section.items()}
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["template.yml", "toolchain.yml"])
+def test_no_combination_of_parameters_makes_a_part_that_is_not_judged(name):
+    template = resolving.load(ROOT / name)
+    template = resolving.expand(template, next(judge.cases(template)))
+    cases = list(judge.cases(template))[:-2]  # the extremes have other numbers
+    values = {key: sorted({each[key] for each in cases}) for key in cases[0]}
+    chance = random.Random(name)
+    others = [{key: chance.choice(some) for key, some in values.items()} for _ in range(200)]
+    assert len({tuple(each.items()) for each in others}) > len(cases)
+    assert not shapes(template, others) - shapes(template, cases)
+
+
+def test_parts_that_see_the_same_parameters_are_judged_in_their_combinations():
+    template = {
+        "Parameters": {name: {"Type": "String", "Default": "off"} for name in "ABC"},
+        "Conditions": {name: {"Fn::Equals": [{"Ref": name[-1]}, "on"]} for name in ("IsA", "IsB", "IsC")}
+        | {"Both": {"Fn::And": [{"Condition": "IsA"}, {"Condition": "IsB"}]}},
+        "Resources": {
+            "One": {"Type": "AWS::SNS::Topic", "Condition": "Both"},
+            "Two": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": {"Fn::If": ["IsC", "on", "off"]}}},
+        },
+        "Outputs": {"Name": {"Value": {"Fn::Sub": ["${Two.Arn}-${x}", {"x": {"Ref": "A"}}]}}},
+    }
+    assert [set(each) for each in seen_together(template, "ABC")] == [{"A", "B"}, {"A", "C"}]
+    assert [set(each) for each in seen_together(template, "B")] == [{"B"}]
+    for name in "ABC":
+        template["Parameters"][name]["AllowedValues"] = ["off", "on"]
+    assert len(list(judge.cases(template))[:-2]) == 4 + 4 - 2, "of C off, two were there already"
 
 
 def test_a_number_is_put_in_as_a_string():
@@ -424,6 +461,7 @@ def test_patterns_overlap(pattern, other, expected):
     assert reference.overlap(pattern, other) is reference.overlap(other, pattern) is expected
 
 
+@pytest.mark.slow
 def test_what_the_caller_must_be_allowed_is_known_for_every_call_and_resource():
     needs = judge.caller_needs(
         "my-lab", resolving.World(region="us-east-1"), {"WithPipeline": "true", "ApiLogsRole": "true"}

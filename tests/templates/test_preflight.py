@@ -51,6 +51,7 @@ def user(lab, *statements: dict):
 EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 
+@pytest.mark.slow
 def test_a_caller_who_may_do_everything_is_denied_nothing(lab):
     needs = judge.caller_needs(lab.project_id, judge.World(account=lab.account, region=lab.region))
     assert len(needs) > 100
@@ -58,6 +59,7 @@ def test_a_caller_who_may_do_everything_is_denied_nothing(lab):
         assert preflight.denials(lab, arn, needs) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["iam:PutRolePolicy", "s3:CreateBucket", "cloudformation:ExecuteChangeSet"])
 def test_an_action_that_is_denied_is_named_with_what_needs_it(lab, monkeypatch, action):
     with user(lab, EVERYTHING, {"Effect": "Deny", "Action": action, "Resource": "*"}) as arn:
@@ -142,6 +144,7 @@ def test_what_an_earlier_run_left(monkeypatch, lab, state, answer):
     assert {row.answer for row in preflight._leftovers(lab, {})} == {answer}
 
 
+@pytest.mark.slow
 def test_the_command_says_by_its_status_whether_to_begin(monkeypatch, capsys, emulator_url):
     port = emulator_url.rpartition(":")[2]
     monkeypatch.setattr(preflight.emulator.Emulator, "start", lambda self: emulator_url)

@@ -52,7 +52,7 @@ def test_functions_run_as_the_imported_role_on_the_chosen_python_with_tracing(te
     assert template["Parameters"]["Runtime"]["Default"] == "python3.13"
     assert properties["Architectures"] == ["x86_64"]
     assert properties["Tracing"] == "Active"
-    assert "Policies" not in properties, "permissions are notebook 03's subject: none come in by a side door"
+    assert "Policies" not in properties, "permissions are notebook 04's subject: none come in by a side door"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -181,7 +181,7 @@ def test_event_sources_are_mapped_to_the_worker_of_the_inbox_only(toolchain):
 
 
 def test_inline_policies_fit_the_quota(toolchain):
-    # IAM counts at most 10,240 characters, without white space, over a role's inline policies; notebook 03 adds one.
+    # IAM counts at most 10,240 characters, without white space, over a role's inline policies; notebook 04 adds one.
     longest = {
         "${AWS::Partition}": "aws-us-gov",
         "${AWS::Region}": "ap-southeast-2",
@@ -273,7 +273,7 @@ def test_the_accounts_role_for_api_logs_outlives_the_stack(toolchain):
     for name in ("ApiGatewayLogsRole", "ApiGatewayAccount"):
         resource = toolchain["Resources"][name]
         assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain", name
-    # Its policy is AWS's own: nothing that notebook 03 teaches hides in it.
+    # Its policy is AWS's own: nothing that notebook 04 teaches hides in it.
     (policy,) = toolchain["Resources"]["ApiGatewayLogsRole"]["Properties"]["ManagedPolicyArns"]
     assert policy["Fn::Sub"].endswith(":aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
 
@@ -285,8 +285,8 @@ def test_the_build_gets_what_buildspec_asks_for(toolchain):
     assert asked <= given
 
 
-def test_notebook_03_gives_a_reason_for_each_statement_of_its_two_roles(toolchain):
-    notebook = json.loads((ROOT / "notebooks" / "03_edit_iam.ipynb").read_text(encoding="utf-8"))
+def test_notebook_04_gives_a_reason_for_each_statement_of_its_two_roles(toolchain):
+    notebook = json.loads((ROOT / "notebooks" / "04_edit_iam.ipynb").read_text(encoding="utf-8"))
     (table,) = ["".join(cell["source"]) for cell in notebook["cells"] if cell["id"] == "statements-read"]
     named = {
         name

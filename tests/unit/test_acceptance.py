@@ -84,6 +84,7 @@ def test_damaged_weights_are_refused(tmp_path):
         models.check_structure(folder)
 
 
+@pytest.mark.slow
 def test_a_second_symbol_is_held_to_the_same(tmp_path):
     folder = write(tmp_path / "model", mx.sym.mean(mx.sym.Variable("data"), axis=1))
     (folder / models.INT8_SYMBOL).write_text(resnet18(3).tojson())

@@ -86,7 +86,7 @@ def toolchain(lab: Lab) -> None:
 
 
 def clean(lab: Lab) -> list[Found]:
-    """What notebook 08 does, in its order."""
+    """What notebook 10 does, in its order."""
     cleanup.stop_bulk_scoring(lab)
     for bucket in cleanup.application_buckets(lab):
         cleanup.empty_bucket(lab, bucket)
@@ -109,7 +109,7 @@ def short_waits() -> Iterator[None]:
 
 @pytest.fixture
 def lab(emulator_url: str, tmp_path) -> Iterator[Lab]:
-    """A project with both stacks, several versions in both buckets, notebook 03's grants and logs."""
+    """A project with both stacks, several versions in both buckets, notebook 04's grants and logs."""
     lab = connect("local", "us-east-1", "cleanup-test")
     lab.client = functools.cache(lab.client)  # making a client takes longer than most requests to the emulator
     toolchain(lab)

@@ -23,6 +23,7 @@ def network(tmp_path) -> Path:
     return write(tiny(), tmp_path / "in" / "tiny.onnx")
 
 
+@pytest.mark.slow
 def test_a_converted_network_is_a_model_that_the_function_serves(network, tmp_path):
     made = convert(network, tmp_path / "out", given=PICTURES, classes=LABELS, licence="MIT")
     files = models.open_model(tmp_path / "out")
@@ -34,6 +35,7 @@ def test_a_converted_network_is_a_model_that_the_function_serves(network, tmp_pa
     assert "a softmax was added" in " ".join(made.remarks)
 
 
+@pytest.mark.slow
 def test_it_says_what_it_is(network, tmp_path):
     convert(
         network, tmp_path / "out", given=PICTURES, classes=LABELS, licence="MIT", origin="https://example.com/tiny.onnx"
@@ -94,6 +96,7 @@ def test_another_schema_is_refused(tmp_path, content):
         about.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_refusal_leaves_what_was_there(network, tmp_path, monkeypatch):
     convert(network, tmp_path / "out", given=PICTURES, classes=LABELS)
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -104,6 +107,7 @@ def test_a_refusal_leaves_what_was_there(network, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
+@pytest.mark.slow
 def test_labels_are_found_beside_the_file_and_counted(network, tmp_path):
     network.with_name("labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
     assert models.read_labels(convert(network, tmp_path / "out", given=PICTURES).folder / models.SYNSET) == LABELS
@@ -136,6 +140,7 @@ def test_pictures_are_never_guessed(network, tmp_path):
         convert(open_size, tmp_path / "out", given=PICTURES, classes=LABELS)
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_file_says_how_pictures_are_prepared(network, tmp_path):
     config = {"pretrained_cfg": {"input_size": [3, SIZE, SIZE], "mean": [0.5, 0.4, 0.3], "std": [0.25, 0.2, 0.1],
                                  "crop_pct": 0.9, "license": "apache-2.0"}}  # fmt: skip

@@ -186,6 +186,7 @@ def test_colours_last_and_blue_first():
     assert "transpose" not in operations(made)
 
 
+@pytest.mark.slow
 def test_a_first_normalisation_takes_the_preprocessing_over():
     made = compared(
         gluon_resnet18(classes=CLASSES), Preprocessing(224, (123.7, 116.3, 103.5), (58.4, 57.1, 57.4), fit="squash")

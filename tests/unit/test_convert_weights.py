@@ -244,6 +244,7 @@ def test_damaged_safetensors_are_refused(tmp_path, damage):
 # Networks by their layers' names.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", pytorch.BLOCKS)
 def test_a_resnet_answers_as_pytorch_does(kind):
     drawn = architectures.draw(pytorch.resnet(kind))

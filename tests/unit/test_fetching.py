@@ -845,13 +845,13 @@ def test_what_is_not_in_its_coding_is_the_hosts_error(serve, coding):
 
 
 BOMBS = {
-    "gzip": gzip.compress(bytes(50_000_000), mtime=0),
-    "deflate": zlib.compress(bytes(50_000_000)),
-    "raw deflate": without_frame(bytes(50_000_000)),
+    "gzip": hostile.GZIP_BOMB,
+    "deflate": hostile.ZLIB_BOMB,
+    "raw deflate": hostile.DEFLATE_BOMB,
     "br": hostile.BROTLI_BOMB,
     "zstd": hostile.ZSTANDARD_BOMB,
-    "gzip, gzip": gzip.compress(gzip.compress(bytes(50_000_000), mtime=0)),
-    "identity, gzip": gzip.compress(bytes(25_000_000), mtime=0) * 2,
+    "gzip, gzip": gzip.compress(hostile.GZIP_BOMB),
+    "identity, gzip": hostile.GZIP_BOMB * 2,
 }
 
 

@@ -37,6 +37,7 @@ def test_a_figure_is_shown_as_png_with_its_alternative_text(shell):
     assert metadata["image/png"]["alt"] == "Bars of a and b. Twice as many."
 
 
+@pytest.mark.slow
 def test_a_page_of_a_notebook_has_the_alternative_text(tmp_path):
     bundle = {"image/png": base64.b64encode(b"png").decode()}
     metadata = {"image/png": {"alt": 'Bars of "a" & b'}}

@@ -33,6 +33,7 @@ def torchvisions(picture: Image.Image, fitting: Fitting) -> Image.Image:
     return picture.crop((left, top, left + fitting.size, top + fitting.size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fitting", CROPS, ids=str)
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (640, 640), (1600, 400), (4001, 2999), (7000, 5000)])
 def test_a_centre_crop_is_torchvisions(size, fitting):

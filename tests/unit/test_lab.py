@@ -136,7 +136,7 @@ def test_names_and_outputs_on_the_emulator(emulator_url):
     assert lab.model_bucket == "names-us-east-1-000000000000-models"
     assert lab.artifact_bucket == "names-us-east-1-000000000000-artifacts"
     assert lab.role_arn(lab.lambda_role) == "arn:aws:iam::000000000000:role/CodeStarWorker-names-Lambda"
-    with pytest.raises(LabError, match="names-app.*04_build_and_deploy"):
+    with pytest.raises(LabError, match="names-app.*05_build_and_deploy"):
         lab.outputs(lab.app_stack)
     template = '{"Resources": {"B": {"Type": "AWS::S3::Bucket"}}, "Outputs": {"Bucket": {"Value": {"Ref": "B"}}}}'
     cloudformation = lab.client("cloudformation")

@@ -695,6 +695,7 @@ members = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.booleans(), members)
 def test_any_event_gets_an_answer_of_the_contract(fetched, whole, changes):

@@ -215,3 +215,11 @@ def test_runs_together_are_one_run_after_the_other():
     assert both.done_by(0.5) == pytest.approx(4.0) and both.done_by(1.0) == pytest.approx(6.0)
     with pytest.raises(ValueError, match="same number of clients"):
         load.together([first, load.Load(1, 1.0, [], [])])
+
+
+def test_the_numbers_of_clients_take_turns_and_a_first_request_of_each_client_does_not_count(endpoint):
+    told = []
+    runs = load.in_turns(endpoint.url, PICTURES, [1, 3], requests=12, rounds=3, progress=told.append)
+    assert {clients: [len(one.answers) for one in done] for clients, done in runs.items()} == {1: [4] * 3, 3: [4] * 3}
+    assert {one.clients for one in runs[3]} == {3}
+    assert endpoint.asked == 1 + 3 + 24 and sum(told) == 24

@@ -370,6 +370,7 @@ def test_practice_is_fetched_from_the_repository(source, store, monkeypatch):
     assert models.fetched("practice", store) == files
 
 
+@pytest.mark.slow
 def test_the_shipped_practice_model_is_whole(tmp_path):
     files = models.fetch("practice", tmp_path, progress=False)
     assert len(files.labels) == 10 and files.labels[0] == "n01440764 tench, Tinca tinca"
@@ -399,6 +400,7 @@ def test_what_is_here_already_is_not_fetched_again(store, server):
     assert names(store) == [".tiny.lock", "tiny"]
 
 
+@pytest.mark.slow
 def test_a_source_that_changed_is_fetched_again(source, store, server):
     first = models.fetch(f"{server.url}tiny", store, progress=False)
     write_model(source, seed=1)
@@ -407,6 +409,7 @@ def test_a_source_that_changed_is_fetched_again(source, store, server):
     assert second.sha256 != first.sha256
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_damaged_is_fetched_again(source, store):
     files = models.fetch(source, store, progress=False)
     files.params.write_bytes(files.params.read_bytes()[:-1])
@@ -415,6 +418,7 @@ def test_a_copy_that_was_damaged_is_fetched_again(source, store):
     check(models.fetch(source, store, progress=False), source)
 
 
+@pytest.mark.slow
 def test_one_source_never_stands_in_for_another_of_the_same_name(tmp_path, source, store):
     other = write_model(tmp_path / "elsewhere" / "tiny", seed=2)
     models.fetch(source, store, progress=False)
@@ -423,6 +427,7 @@ def test_one_source_never_stands_in_for_another_of_the_same_name(tmp_path, sourc
     check(models.fetch(other, store, progress=False), other)
 
 
+@pytest.mark.slow
 def test_a_download_that_breaks_off_leaves_the_old_model_and_resumes(source, store, server):
     first = models.fetch(f"{server.url}tiny", store, progress=False)
     write_model(source, seed=1)
@@ -513,6 +518,7 @@ def test_imagenet_that_is_here_needs_no_network(store, mirrors, server):
     assert not server.requests
 
 
+@pytest.mark.slow
 def test_imagenet_must_match_what_the_first_fetch_recorded(source, store, mirrors):
     files = models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     files.symbol.write_text("damaged")

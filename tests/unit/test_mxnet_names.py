@@ -16,6 +16,7 @@ def run(code: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
 
 
+@pytest.mark.slow
 def test_mxnet_is_imported_from_anywhere_and_leaves_no_name_behind():
     done = run(
         """
@@ -36,6 +37,7 @@ print(mxnet.__version__, mxnet.nd.ones((2, 3)).sum().asscalar())
     assert done.stdout == "1.9.1 6.0\n"
 
 
+@pytest.mark.slow
 def test_without_them_mxnet_is_not_imported():
     """So the names are needed; where none is, the module and this test may go."""
     done = run("import sys; sys.meta_path.pop(0); import mxnet", "-W", "ignore")
@@ -43,6 +45,7 @@ def test_without_them_mxnet_is_not_imported():
     assert "AttributeError: " in done.stderr or "No module named 'distutils'" in done.stderr
 
 
+@pytest.mark.slow
 def test_its_warnings_of_backslashes_are_not_shown():
     done = run("import sys; sys.dont_write_bytecode = True; sys.pycache_prefix = '/nonexistent'; import mxnet")
     assert (done.returncode, done.stderr) == (0, "")

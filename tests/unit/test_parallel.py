@@ -20,7 +20,7 @@ def test_tests_of_a_file_stay_together_and_so_do_those_that_share_a_stack():
 
 
 def test_the_longest_come_first_on_several_cores_and_last_on_one():
-    quick, long = "tests/unit/test_cost.py::test_a", "notebooks/07_predict_at_scale.ipynb::Cell 4"
+    quick, long = "tests/unit/test_cost.py::test_a", "notebooks/08_predict_at_scale.ipynb::Cell 4"
     assert parallel.rank(long, parallel.LONGEST_FIRST) < parallel.rank(quick, parallel.LONGEST_FIRST)
     assert parallel.rank(quick, parallel.QUICKEST_FIRST) < parallel.rank(long, parallel.QUICKEST_FIRST)
     assert parallel.rank("elsewhere/test_a.py::test_b", parallel.LONGEST_FIRST) == len(parallel.LONGEST_FIRST)

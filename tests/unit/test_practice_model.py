@@ -11,6 +11,8 @@ import pytest
 from predict import images
 from predict.predictor import Predictor
 from workshop import ROOT, models, samples
+from workshop.inspection.network import Network
+from workshop.models import preparation
 from workshop.training import imagenette, loop, resnet
 
 FOLDER = ROOT / "models" / "practice"
@@ -51,6 +53,13 @@ def test_its_parameters_are_finite_float16_of_23_megabytes():
     assert {value.dtype for value in values.values()} == {np.float16}
     assert all(np.isfinite(value.asnumpy()).all() for value in values.values())
     assert (FOLDER / models.PARAMS).stat().st_size < 23_000_000
+
+
+def test_mxnets_module_predicts_a_batch_as_the_functions_predictor_does_one_by_one(fetched, predictor):
+    images = [preparation.prepared(fetched, samples.sample_path(name).read_bytes()) for name in ("church", "tench")]
+    by_module = Network(fetched).predict(np.concatenate(images).astype(np.float32))
+    assert by_module.shape == (2, 10) and by_module.dtype == np.float32
+    np.testing.assert_allclose(by_module, [predictor.predict(image) for image in images], rtol=1e-3, atol=1e-6)
 
 
 def test_its_input_normalisation_was_measured():
@@ -96,6 +105,7 @@ def test_its_card_quotes_the_results(results):
         assert line.split(" ", 1)[0] in card
 
 
+@pytest.mark.slow
 def test_it_says_today_what_its_results_say_of_our_own_pictures(predictor, results):
     for name, wnid in samples.SAMPLES.items():
         if wnid:
@@ -106,6 +116,7 @@ def test_it_says_today_what_its_results_say_of_our_own_pictures(predictor, resul
         assert said.max() == pytest.approx(noted["probability"], abs=0.01)
 
 
+@pytest.mark.slow
 def test_module_and_function_agree_on_it(fetched, predictor):
     module = loop.make_module(resnet.resnet18(10), 1, loop.INPUT_SIZE)
     module.set_params(*mx.model.load_params(str(fetched.folder / models.STEM), 0))

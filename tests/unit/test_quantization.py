@@ -58,6 +58,7 @@ def float32(practice):
     return answers(practice, "float32", "ALL")
 
 
+@pytest.mark.slow
 # Their names; ALL leaves out AMX: https://oneapi-src.github.io/oneDNN/v2.5/dev_guide_cpu_dispatcher_control.html
 @pytest.mark.parametrize("instructions", ["ALL", "AVX512_CORE", "AVX2"])
 def test_the_shipped_int8_network_answers_as_the_float32_one(practice, float32, instructions):
@@ -142,6 +143,7 @@ def test_a_model_without_an_int8_symbol_says_how_to_make_one(tiny):
         files.symbol_of("float16")
 
 
+@pytest.mark.slow
 def test_an_int8_symbol_is_made_from_a_folder_of_pictures_and_fetched_with_the_rest(tmp_path, tiny):
     before = models.sha256(tiny / models.PARAMS)
     pictures = imagenette.generate(tmp_path / "pictures", train=2, val=0)
@@ -157,6 +159,7 @@ def test_an_int8_symbol_is_made_from_a_folder_of_pictures_and_fetched_with_the_r
     assert 0 < np.abs(said["int8"] - said["float32"]).max() < 0.02
 
 
+@pytest.mark.slow
 def test_another_models_int8_symbol_does_not_outlive_a_fetch(tmp_path, tiny):
     """Neither one that the model no longer has, nor one that an interrupted fetch left behind."""
     quantization.add_int8(tiny, imagenette.generate(tmp_path / "pictures", train=1, val=0), count=2)

@@ -65,6 +65,7 @@ def practice(tmp_path_factory) -> models.ModelFiles:
     return models.fetch("practice", tmp_path_factory.mktemp("store"))
 
 
+@pytest.mark.slow
 def test_the_practice_models_int8_knows_what_its_float32_knows(practice):
     rejection = description(practice.folder).rejection
     assert rejection is not None

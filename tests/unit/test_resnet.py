@@ -56,6 +56,7 @@ def test_shapes_are_those_of_resnet_18():
     assert len(arguments) == 63 and len(auxiliary) == 38
 
 
+@pytest.mark.slow
 def test_with_1000_classes_it_predicts_alike_by_module_and_by_the_function(tmp_path):
     symbol = resnet.resnet18(CLASSES)
     mx.random.seed(3)

@@ -42,16 +42,17 @@ def test_the_deploy_runs_all_but_the_clean_up_and_the_appendix(tmp_path):
     for name in (
         "01_b.ipynb",
         "00_a.ipynb",
-        "08_clean_up.ipynb",
+        "10_clean_up.ipynb",
         "A1_train.ipynb",
         "notes.txt",
-        "07_scale.ipynb",
-        "06_ship.ipynb",
+        "09_plan.ipynb",
+        "08_scale.ipynb",
+        "07_ship.ipynb",
     ):
         (tmp_path / name).touch()
     assert [path.name for path in runner.notebooks(tmp_path)] == ["00_a.ipynb", "01_b.ipynb"]
-    assert [path.name for path in runner.notebooks(tmp_path, runner.SCALE)] == ["07_scale.ipynb"]
-    assert [path.name for path in runner.notebooks(tmp_path, runner.SHIP)] == ["06_ship.ipynb"]
+    assert [path.name for path in runner.notebooks(tmp_path, runner.SCALE)] == ["08_scale.ipynb", "09_plan.ipynb"]
+    assert [path.name for path in runner.notebooks(tmp_path, runner.SHIP)] == ["07_ship.ipynb"]
 
 
 def test_each_notebook_gets_the_parameters_it_has(tmp_path):
@@ -167,7 +168,7 @@ def test_parameters_of_the_stacks_go_to_the_notebooks_that_deploy_them():
     assert parameters == {"chosen": {"MemorySize": "3008", "ApiLogsRole": "true", "AlarmEmail": "a=b@c.d"}}
     shares = runner.share(parameters, runner.notebooks())
     assert [path.stem for path, share in shares.items() if share == parameters] == [
-        "00_start_here", "04_build_and_deploy",
+        "00_start_here", "05_build_and_deploy",
     ]  # fmt: skip
 
 

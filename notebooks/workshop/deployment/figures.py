@@ -201,12 +201,12 @@ def draw_order():
         3.9,
         "Each arrow says what must be gone, or empty, before the next can go",
         "Diagram: the model store is emptied before the app stack is deleted; the app stack, "
-        "the grants of notebook 03 and the contents of the artifact bucket go before the "
+        "the grants of notebook 04 and the contents of the artifact bucket go before the "
         "toolchain stack",
     )
     diagrams.box(axes, 1.5, 3.2, "1. Model store", "every version", plots.GREEN, 2.3, 0.9)
     diagrams.box(axes, 5.7, 3.2, "2. App stack", "API, functions, empty bucket", plots.BLUE, 2.7, 0.9)
-    diagrams.box(axes, 5.7, 1.9, "3. Grants", "added by notebook 03", plots.RED, 2.7, 0.9)
+    diagrams.box(axes, 5.7, 1.9, "3. Grants", "added by notebook 04", plots.RED, 2.7, 0.9)
     diagrams.box(axes, 5.7, 0.6, "4. Artifacts", "every version", plots.GREEN, 2.7, 0.9)
     diagrams.box(axes, 10.6, 1.9, "5. Toolchain stack", "roles, empty bucket", plots.BLUE, 2.4, 0.9)
     diagrams.arrow(axes, (2.7, 3.2), (4.3, 3.2), "bucket empty", offset=(0, 0.16))

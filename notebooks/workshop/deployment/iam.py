@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-# The inline policies that notebook 03 adds, by the role that gets them. Notebook 08 takes them away again: IAM deletes
+# The inline policies that notebook 04 adds, by the role that gets them. Notebook 10 takes them away again: IAM deletes
 # no role that has a policy CloudFormation does not know of.
 GRANTS = {"CloudFormation": "put-model-store-policy", "Lambda": "read-model-store"}
 ALLOWED, DENIED = "allowed", "denied"

@@ -89,7 +89,7 @@ def _asked(lab: Lab, choices: dict[str, str], question: str, ask: Callable[..., 
 def _caller(lab: Lab, who: str) -> Row:
     shown = who.replace(lab.account, "<account>")
     if lab.target == "aws" and who.endswith(":root"):
-        return Row("caller", DO, f"{shown} may assume no role (notebook 03): sign in as an IAM user or role")
+        return Row("caller", DO, f"{shown} may assume no role (notebook 04): sign in as an IAM user or role")
     return Row("caller", FINE, f"{shown} in {lab.region}, which is enabled for this account")
 
 
@@ -174,7 +174,7 @@ def _concurrency(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
         says = f"{wanted} cannot be reserved of {total} ({quotas.UNRESERVED} must stay free): {advice}"
         yield Row("concurrency", DO, says)
     elif total < 1000:
-        words = f"{total} executions at once in this account: notebook 07 measures within that and reserves none"
+        words = f"{total} executions at once in this account: notebook 08 measures within that and reserves none"
         yield Row("concurrency", FINE, words)
     else:
         yield Row("concurrency", FINE, f"{total} executions at once, {free} of them unreserved")
@@ -228,11 +228,11 @@ def _leftovers(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
         if state.endswith(STUCK) and state not in ("REVIEW_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE")
     }
     for stack, state in stuck.items():
-        advice = "wait until it ends" if state.endswith("_IN_PROGRESS") else "run notebook 08, or delete the stack"
+        advice = "wait until it ends" if state.endswith("_IN_PROGRESS") else "run notebook 10, or delete the stack"
         yield Row("an earlier run", DO, f"{stack} is in {state}: {advice}")
     roles, buckets = probe.probes(lab)
     if roles or buckets:
-        says = f"{len(roles)} roles and {len(buckets)} buckets of notebook 03 are left: it deletes them"
+        says = f"{len(roles)} roles and {len(buckets)} buckets of notebook 04 are left: it deletes them"
         yield Row("an earlier run", FINE, says)
     if not stuck:
         says = ", ".join(f"{stack} is in {state}" for stack, state in there.items())

@@ -30,7 +30,7 @@ class Probe:
         self.iam.create_role(
             RoleName=self.role,
             AssumeRolePolicyDocument=json.dumps(trust),
-            Description="Made by notebook 03 to try policies on; deleted at the end of the cell",
+            Description="Made by notebook 04 to try policies on; deleted at the end of the cell",
         )
         self.iam.get_waiter("role_exists").wait(RoleName=self.role)
         where = (
@@ -101,7 +101,7 @@ class Probe:
         return self.lab.session.client(service, endpoint_url=self.lab.endpoint_url, config=like.config, **self._as_role)
 
     def requests(self) -> dict[str, Callable]:
-        """The requests that notebook 03 tries, by what they wish, each to be called without arguments."""
+        """The requests that notebook 04 tries, by what they wish, each to be called without arguments."""
         s3 = self.client("s3")
         harmless = policy(
             {

@@ -3,9 +3,8 @@
     python -m workshop.headless.runner --target local --model practice MemorySize=3008
 
 The executed notebooks, an HTML page of each, `report.html` on the whole run and `summary.json` go to
-`runs/<UTC time>/`; `runs/latest` names the newest. 06, which ships
-versions, is run by `--ship`, and 07, which measures, by `--scale`; 08, which deletes everything, and the appendices are
-not run.
+`runs/<UTC time>/`; `runs/latest` names the newest. 07, which ships versions, is run by `--ship`. 08 and 09, which
+measure, are run by `--scale`. 10, which deletes everything, and the appendices are not run.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ from workshop.lab import Lab, connect
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / "runs"
 # Change or measure what is deployed, for minutes and, on AWS, for money: run when they are asked for.
-SHIP, SCALE = "06_", "07_"
-NOT_RUN = (SHIP, SCALE, "08_")
+SHIP, SCALE = ("07_",), ("08_", "09_")
+NOT_RUN = (*SHIP, *SCALE, "10_")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -48,11 +47,10 @@ class RunError(Exception):
     """Why the run cannot start, and what to do about it."""
 
 
-def notebooks(folder: Path = NOTEBOOKS, alone: str = "") -> list[Path]:
-    """The notebooks of a deploy, in order: `NN_*.ipynb` but those of `NOT_RUN`; `alone`: the one that begins so."""
-    if alone:
-        return sorted(folder.glob(f"{alone}*.ipynb"))
-    return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if not path.name.startswith(NOT_RUN))
+def notebooks(folder: Path = NOTEBOOKS, alone: tuple[str, ...] = ()) -> list[Path]:
+    """The notebooks of a deploy, in order: `NN_*.ipynb` but those of `NOT_RUN`; `alone`: those that begin so."""
+    numbered = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    return [path for path in numbered if (path.name.startswith(alone) if alone else not path.name.startswith(NOT_RUN))]
 
 
 def code_cells(path: Path) -> list[dict]:
@@ -290,7 +288,7 @@ def describe(run: Run, lab: Lab) -> None:
 
 def deploy(chosen: argparse.Namespace) -> int:
     """Check everything that can be checked first, run the notebooks, print the URL and one prediction."""
-    alone_ = SHIP if chosen.ship else SCALE if chosen.scale else ""
+    alone_ = SHIP if chosen.ship else SCALE if chosen.scale else ()
     paths, parameters = notebooks(alone=alone_), parameters_of(chosen)
     share(parameters, paths)
     if parameters.get("target") == "aws":
@@ -298,7 +296,7 @@ def deploy(chosen: argparse.Namespace) -> int:
     with alone():
         prepare_environment(parameters.get("target", "local"), chosen.port)
         lab = lab_of(parameters)
-        if not chosen.scale:  # 06 names the model that is to answer in the end, too
+        if not chosen.scale:  # 07 names the model that is to answer in the end, too
             parameters = with_the_deployed_model(parameters, lab)
         folder = new_folder()
         print(f"{lab!r}: running {len(paths)} notebooks into {folder.relative_to(ROOT)}/", flush=True)

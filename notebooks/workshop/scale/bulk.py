@@ -33,7 +33,7 @@ def parameters(lab: Lab) -> dict[str, str]:
     described = lab.client("cloudformation").describe_stacks(StackName=lab.app_stack)["Stacks"][0]
     values = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
     if "BulkScoring" not in values:
-        raise LabError(f"stack {lab.app_stack!r} knows no bulk scoring: run notebook 04_build_and_deploy again")
+        raise LabError(f"stack {lab.app_stack!r} knows no bulk scoring: run notebook 05_build_and_deploy again")
     return values
 
 

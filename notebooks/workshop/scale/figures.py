@@ -1,4 +1,4 @@
-"""The plots of notebook 07. Each takes plain numbers or a result of `load`, `cost` or `simulation`."""
+"""The plots of notebook 08. Each takes plain numbers or a result of `load`, `cost` or `simulation`."""
 
 from collections.abc import Mapping, Sequence
 

@@ -131,6 +131,28 @@ def together(loads: Iterable[Load]) -> Load:
     return Load(loads[0].clients, elapsed, answers, tries)
 
 
+def in_turns(
+    url: str,
+    pictures: Sequence[bytes],
+    concurrency: Sequence[int],
+    *,
+    requests: int,
+    rounds: int,
+    progress: Callable[[int], Any] | None = None,
+) -> dict[int, list[Load]]:
+    """`requests` by each number of clients, in `rounds` turns, so that a slow minute disturbs all of them alike.
+
+    The environments are started before the first turn; those requests are in no result. Raises what `run` does.
+    """
+    for clients in concurrency:
+        run(url, pictures, clients=clients, count=clients)
+    runs: dict[int, list[Load]] = {clients: [] for clients in concurrency}
+    for _ in range(rounds):
+        for clients, done in runs.items():
+            done.append(run(url, pictures, clients=clients, count=requests // rounds, progress=progress))
+    return runs
+
+
 def run(
     url: str,
     pictures: Sequence[bytes],

@@ -38,7 +38,7 @@ def judge_files(root: Path = ROOT) -> list[Finding]:
 
 
 def judge(app: dict[str, Any], toolchain: dict[str, Any], handed_on: Iterable[str] | None = None) -> list[Finding]:
-    """Judge two parsed templates, in every combination of their conditions.
+    """Judge two parsed templates, in every combination of parameters that matters.
 
     `handed_on`: the files that the build hands on to the pipeline's deploy; those of this repository, when not given.
     """
@@ -53,14 +53,15 @@ def judge(app: dict[str, Any], toolchain: dict[str, Any], handed_on: Iterable[st
     for tool in _once(tools):
         found += [*_judge_resources(tool, TOOLCHAIN)]
     beside: dict[str, Resolved] = {}  # the toolchain of each project's name
-    stacks = []
-    for parameters in cases(app):
+    stacks: list[Resolved] = []
+    for parameters in cases(expanded[APP]):
         project = parameters["ProjectId"]
         if project not in beside:
             beside[project] = resolve(expanded[TOOLCHAIN], {"ProjectId": project}, World(f"{project}-toolchain"))
         exports = beside[project].exports
         stacks.append(resolve(expanded[APP], parameters, World(f"{project}-app", exports=exports)))
-    for stack in _once(stacks):
+    stacks = list(_once(stacks))
+    for stack in stacks:
         tool = beside[stack.parameters["ProjectId"]]
         role, artifacts = tool.resources["CloudFormationRole"], tool.arn("ArtifactBucket")
         found += [*_judge_resources(stack, APP), *permissions.judge(stack, role, artifacts, APP)]

@@ -1,10 +1,12 @@
-"""The parameters to judge a template with: every combination of its conditions, and the extremes."""
+"""The parameters to judge a template with: every combination that a part of it can see, and the extremes."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 from typing import Any
+
+from .combinations import seen_together
 
 # Values for parameters that have no default, or whose default switches something off.
 SAMPLES = {
@@ -16,9 +18,10 @@ SAMPLES = {
 
 
 def cases(template: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Parameters for every combination of the template's conditions, then all on with the least and most numbers.
+    """Parameters for every combination that a resource or an output of the template can see, each once.
 
-    Raises KeyError for a parameter that has no default and no sample here.
+    Then all on with the least and the most numbers. A template is to be expanded before: the transform's resources are
+    parts of it, too. Raises KeyError for a parameter that has no default and no sample here.
     """
     declared = template.get("Parameters", {})
     plain = {name: _plain(name, rule) for name, rule in declared.items()}
@@ -27,9 +30,13 @@ def cases(template: dict[str, Any]) -> Iterator[dict[str, str]]:
         for name, literal in _comparisons(condition):
             values = choices.setdefault(name, [])
             values += [value for value in (literal, _other(name, declared[name], literal)) if value not in values]
-    combinations = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    for chosen in combinations:
-        yield plain | chosen
+    given: set[tuple[str, ...]] = set()
+    for names in seen_together(template, choices):
+        for values in itertools.product(*(choices[name] for name in names)):
+            chosen = plain | dict(zip(names, values, strict=True))
+            if (key := tuple(chosen.values())) not in given:
+                given.add(key)
+                yield chosen
     for extreme in (min, max):
         numbers = {name: str(extreme(_numbers(rule))) for name, rule in declared.items() if _numbers(rule)}
         longest = {name: "p" * rule["MaxLength"] for name, rule in declared.items() if "MaxLength" in rule}

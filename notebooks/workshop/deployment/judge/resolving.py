@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,12 @@ class _Session:
     region_name: str
 
 
+@cache
+def naming(kind: str) -> frozenset[str]:
+    """The properties that a type's physical name and ARN are made of."""
+    return frozenset({NAMES.get(kind, ""), *re.findall(r"\{([A-Z]\w+)\}", ARNS.get(kind, ""))})
+
+
 def physical_name(name: str, resource: dict[str, Any], world: World) -> str:
     """What a resource is called in its service."""
     named = resource.get("Properties", {}).get(NAMES.get(resource["Type"], ""))
@@ -251,9 +257,9 @@ class _Resolver:
             known = name in self.template.get("Resources", {})
             return self.dangling(place, f"{name} is {'left out by its condition' if known else 'not in the template'}")
         # Of its properties only those that name it: two resources may refer to each other in their policies.
-        naming = {NAMES.get(resource["Type"]), *re.findall(r"\{([A-Z]\w+)\}", ARNS.get(resource["Type"], ""))}
+        own_names = naming(resource["Type"])
         properties = {
-            key: self.value(each, place) for key, each in resource.get("Properties", {}).items() if key in naming
+            key: self.value(each, place) for key, each in resource.get("Properties", {}).items() if key in own_names
         }
         own = physical_name(name, {"Type": resource["Type"], "Properties": properties}, self.world)
         if attribute == "Arn" or (attribute == "Ref" and resource["Type"] in BY_ARN):

@@ -114,4 +114,4 @@ UNPUBLISHED: dict[str, tuple[str, ...]] = {
     ),
 }
 # What the deploying role lacks on purpose: (resource, action) and why.
-LEFT_OUT = {("ModelStoreBucketPolicy", "s3:PutBucketPolicy"): "notebook 03 shows the refusal and adds it"}
+LEFT_OUT = {("ModelStoreBucketPolicy", "s3:PutBucketPolicy"): "notebook 04 shows the refusal and adds it"}

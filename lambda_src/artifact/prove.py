@@ -55,7 +55,18 @@ AMAZON_LINUX_2023 = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 1
 PROBE = '''
 import math, struct, sys
 sys.path.insert(0, sys.argv[1])
-from predict import bulk_function, codings, entry, errors, fetching, images, lambda_function, model_store, predictor
+from predict import (
+    bulk_function,
+    codings,
+    entry,
+    errors,
+    fetching,
+    images,
+    inbox_function,
+    lambda_function,
+    model_store,
+    predictor,
+)
 
 def array(shape, values):
     header = struct.pack("<Ii I", 0xF993FAC9, 0, len(shape)) + struct.pack(f"<{len(shape)}q", *shape)

@@ -1,4 +1,4 @@
-"""MiniStack with five amendments, without which versions and errors would not be here as they are on AWS.
+"""MiniStack with six amendments, without which versions, errors and the inbox would not be here as they are on AWS.
 
 - It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
   https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
@@ -9,6 +9,8 @@
 - It gives the SAM transform no parameters: here the transform sees those of the stack, as on AWS.
 - It runs SnapStart's hooks and does not tell the function that it is in a snapshot: here the variable says so.
   https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+- It keeps the text that a template's parameter is, where a mapping's number of batches at once is one: its poller fails
+  then. CloudFormation makes it a number.
 
 The Python of the emulator's own environment runs this file, where nothing else of the lab is.
 """
@@ -104,10 +106,23 @@ def tell_of_snapshots() -> None:
     lambda_runtime.execution_credentials = with_the_kind
 
 
+def count_batches() -> None:
+    """Let a queue's mapping have its number of batches at once as text, as `!Ref` of a parameter is."""
+    at_once = lambda_svc._sqs_esm_concurrency
+
+    def counted(mapping: dict[str, Any], *rest: Any) -> int:
+        scaling = mapping.get("ScalingConfig") or {}
+        numbers = {name: int(value) for name, value in scaling.items()}
+        return at_once({**mapping, "ScalingConfig": numbers}, *rest)
+
+    lambda_svc._sqs_esm_concurrency = counted
+
+
 if __name__ == "__main__":
     follow_weights()
     tell_of_snapshots()
     share_concurrency()
     take_gateway_responses()
     hand_on_parameters()
+    count_batches()
     sys.exit(app.main())

@@ -94,7 +94,7 @@ def root(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     s3.put_object(Bucket=bucket, Key="code.zip", Body=buffer.getvalue())
     text = (ROOT / APPLICATION).read_text()
     body, count = re.subn(r"CodeUri: \S+", f"CodeUri: s3://{bucket}/code.zip", text)
-    assert count == 4
+    assert count == 5
     (folder / APPLICATION).write_text(text)
     (folder / "template-export.yml").write_text(body)
     yield folder

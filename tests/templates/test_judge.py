@@ -113,6 +113,12 @@ def _(app, toolchain):
     statement(toolchain, "ManageTheBulkBucket")["Action"].remove("s3:Get*Configuration")
 
 
+@plant("an event source of another function", "permission", "lambda:CreateEventSourceMapping on *")
+def _(app, toolchain):
+    other = {"Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${ProjectId}-other-*"}
+    statement(toolchain, "ConnectTheInboxQueue")["Condition"]["ArnLike"]["lambda:FunctionArn"] = other
+
+
 @plant("a pipeline that may not write its source", "pipeline", "s3:PutObjectAcl")
 def _(app, toolchain):
     statement(toolchain, "ExchangeArtifacts", "PipelineRole")["Action"].remove("s3:PutObjectAcl")
@@ -384,7 +390,8 @@ def test_a_planted_fault_is_found(name):
 def everything_on():
     """The toolchain, and the application with all that its conditions can add, both resolved."""
     tool = resolving.resolve(TOOLCHAIN, {"ProjectId": "predictions"}, resolving.World("predictions-toolchain"))
-    chosen = {"ProjectId": "predictions", "BulkScoring": "true", "AccessLogs": "true", "AlarmEmail": "a@example.com"}
+    chosen = {"ProjectId": "predictions", "AccessLogs": "true", "AlarmEmail": "a@example.com"}
+    chosen |= {"BulkScoring": "true", "OnUpload": "true"}
     world = resolving.World("predictions-app", exports=tool.exports)
     return tool, resolving.resolve(resolving.expand(APP, chosen), chosen, world)
 
@@ -502,7 +509,7 @@ def test_what_the_caller_must_be_allowed_is_known_for_every_call_and_resource():
 
 def test_what_the_deploying_role_must_be_allowed_is_what_it_is_granted():
     granted = permissions.statements_of(TOOL.resources["CloudFormationRole"])
-    chosen = {"BulkScoring": "true", "AlarmEmail": "a@example.com"}
+    chosen = {"BulkScoring": "true", "OnUpload": "true", "AlarmEmail": "a@example.com"}
     lacking = {need.action for need in judge.role_needs(parameters=chosen)
                if not permissions.is_granted(need, granted)}  # fmt: skip
     assert lacking == {"s3:PutBucketPolicy"}

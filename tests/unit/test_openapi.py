@@ -11,7 +11,7 @@ import pytest
 from cfnlint.decode import cfn_yaml
 from openapi_spec_validator import validate
 
-from predict import addresses, fetching, images, lambda_function, limits
+from predict import addresses, fetching, images, lambda_function, limits, several
 from predict.errors import GUARD_STATUS, STATUS
 from tests import contract
 from workshop import ROOT
@@ -82,7 +82,9 @@ def test_the_front_page_has_none_of_predicts_codes():
                     assert contract.codes(contract.whole(response)) == open_codes[int(status)], (method, status)
 
 
-@pytest.mark.parametrize("name", [name for name in DOCUMENT["components"]["responses"] if name != "Predicted"])
+@pytest.mark.parametrize(
+    "name", [name for name in DOCUMENT["components"]["responses"] if not name.startswith("Predicted")]
+)
 def test_every_code_is_explained_and_each_response_has_an_example(name):
     response = DOCUMENT["components"]["responses"][name]
     explained = re.findall(r"^- `(\w+)`: \S", response["description"], re.MULTILINE)
@@ -135,8 +137,12 @@ def test_the_bounds_are_the_codes():
         limits.TOP_MAX,
         limits.TOP_DEFAULT,
     )
-    assert schemas["Prediction"]["properties"]["predictions"]["maxItems"] == limits.TOP_MAX
+    assert schemas["Predictions"]["maxItems"] == limits.TOP_MAX
     assert schemas["PictureUrl"]["maxLength"] == addresses.MAX_URL_LENGTH
+    for name, part in (("Request", "urls"), ("PredictionsOfSeveral", "results")):
+        bounds = schemas[name]["properties"][part]
+        assert (bounds["minItems"], bounds["maxItems"]) == (1, limits.URLS_MAX)
+    assert f"at most {several.MAX_BYTES} bytes together" in DOCUMENT["paths"]["/predict"]["post"]["description"]
     assert f"at most {limits.BODY_BYTES} bytes" in DOCUMENT["paths"]["/predict"]["post"]["description"]
     assert f"{fetching.MAX_BYTES} bytes and {images.MAX_PIXELS} pixels" in schemas["Picture"]["description"].replace(
         "\n", " "

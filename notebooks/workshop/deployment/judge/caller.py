@@ -77,6 +77,7 @@ RESOURCES = {
     ),
     "s3:::${BucketName}": ("s3:::{project}-*",),
     "s3:::${BucketName}/${ObjectName}": ("s3:::{project}-*/*",),
+    "sqs:${Region}:${Account}:${QueueName}": ("sqs:{region}:{account}:{project}-inbox*",),
     "states:${Region}:${Account}:execution:${StateMachineName}:${ExecutionId}":
         ("states:{region}:{account}:execution:{project}-bulk:*",),
     "states:${Region}:${Account}:stateMachine:${StateMachineName}":

@@ -49,6 +49,7 @@ ARNS = {
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",
     "AWS::Lambda::Alias": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}:{Name}",
+    "AWS::Lambda::EventSourceMapping": "arn:{partition}:lambda:{region}:{account}:event-source-mapping:{name}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
     "AWS::Lambda::Permission": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
     "AWS::Lambda::Version": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
@@ -57,6 +58,7 @@ ARNS = {
     "AWS::S3::BucketPolicy": "arn:{partition}:s3:::{Bucket}",
     "AWS::SNS::Topic": "arn:{partition}:sns:{region}:{account}:{name}",
     "AWS::SQS::Queue": "arn:{partition}:sqs:{region}:{account}:{name}",
+    "AWS::SQS::QueuePolicy": "arn:{partition}:sqs:{region}:{account}:{Queues}",
     "AWS::StepFunctions::StateMachine": "arn:{partition}:states:{region}:{account}:stateMachine:{name}",
 }
 BY_ARN = {"AWS::Lambda::Alias", "AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}  # whose `Ref` is the ARN
@@ -153,7 +155,10 @@ def physical_name(name: str, resource: dict[str, Any], world: World) -> str:
 
 def arn_of(kind: str, name: str, properties: dict[str, Any], world: World) -> str:
     """The ARN of a resource of type `kind`, "" for a type that has none here."""
-    flat = {key: value for key, value in properties.items() if isinstance(value, str)}
+    ones = {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in properties.items()
+    }
+    flat = {key: value for key, value in ones.items() if isinstance(value, str)}
     if "FunctionName" in flat:  # a function's name, or the ARN of one of its aliases
         flat["FunctionName"] = flat["FunctionName"].rpartition(":function:")[2]
     flat |= {"partition": world.partition, "region": world.region, "account": world.account, "name": name}

@@ -41,6 +41,7 @@ UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "lambda:PutProvisionedConcurrencyConfig",
         ),
     },
+    "AWS::Lambda::EventSourceMapping": {"KmsKeyArn": ("kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey")},
     "AWS::Lambda::Version": {
         "FunctionScalingConfig": ("lambda:GetFunctionScalingConfig", "lambda:PutFunctionScalingConfig"),
         "ProvisionedConcurrencyConfig": (

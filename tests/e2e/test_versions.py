@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import building
 from workshop import client, models
 from workshop.deployment import canary, parameters, stacks, versions
 from workshop.models import ModelFiles, broken
@@ -32,9 +33,8 @@ def church(url: str) -> str:
 @pytest.fixture(scope="module")
 def template(lab, tmp_path_factory) -> Path:
     """The stack's own. The checkout's template-export.yml is the last build's, which may be another worker's."""
-    answer = lab.client("cloudformation").get_template(StackName=lab.app_stack, TemplateStage="Original")
     file = tmp_path_factory.mktemp("template") / "template.yml"
-    file.write_text(answer["TemplateBody"])
+    file.write_text(building.template_of(lab))
     return file
 
 

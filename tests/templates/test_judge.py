@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from workshop import ROOT
-from workshop.deployment import judge
+from workshop.deployment import judge, stacks
 from workshop.deployment.judge import limits, permissions, reference, resolving, statements, upkeep
 from workshop.deployment.judge.combinations import seen_together
 
@@ -416,9 +416,18 @@ def test_each_action_that_a_type_takes_is_missed_when_it_is_not_granted(kind):
 
 
 def test_a_file_that_is_too_large_for_a_request_is_found():
-    assert not list(limits.judge_text("x" * 51_200, "template.yml"))
-    (finding,) = limits.judge_text("x" * 51_201, "template.yml")
-    assert finding.check == "limit"
+    commented, long = "# x\n" * 51_200 + "Text: x\n", "Text: " + "x" * 51_200
+    assert not list(limits.judge_text(commented, "template.yml")), "comments are not sent"
+    (finding,) = limits.judge_text(long, "template.yml")
+    assert finding.check == "limit" and "51211 bytes" in finding.message
+
+
+def test_a_template_that_is_sent_as_json_is_the_same_template():
+    text = (ROOT / "template.yml").read_text()
+    sent = stacks.request_body(text + "\n#" + "x" * 51_200)
+    assert len(sent.encode()) <= 51_200 < len(text.encode()) + 51_200
+    assert json.loads(sent) == resolving.parse(text)
+    assert stacks.request_body("Text: x") == "Text: x"
 
 
 def test_too_many_resources_are_found():

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop import ROOT, ToldError, choices, emulator
-from workshop.deployment import cleanup, judge, probe
+from workshop.deployment import cleanup, judge, probe, stacks
 from workshop.deployment.judge import machines, parameters, resolving
-from workshop.deployment.stacks import status
 from workshop.lab import Lab, connect
 from workshop.scale import cost, quotas
 
@@ -220,7 +219,7 @@ def _names(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
 
 def _leftovers(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     cloudformation = lab.client("cloudformation")
-    states = {stack: status(cloudformation, stack) for stack in (lab.toolchain_stack, lab.app_stack)}
+    states = {stack: stacks.status(cloudformation, stack) for stack in (lab.toolchain_stack, lab.app_stack)}
     there = {stack: state for stack, state in states.items() if state and state != "DELETE_COMPLETE"}
     stuck = {
         stack: state
@@ -250,7 +249,7 @@ def _templates(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     cloudformation = lab.client("cloudformation")
     for name in (judge.APP, judge.TOOLCHAIN):
         try:
-            cloudformation.validate_template(TemplateBody=(ROOT / name).read_text())
+            cloudformation.validate_template(TemplateBody=stacks.request_body((ROOT / name).read_text()))
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -56,11 +55,9 @@ def key(keyed: Lab) -> Iterator[str]:
         access.delete(keyed, found["id"])
 
 
-def switch(lab: Lab, practice: ModelFiles, folder: Path, **chosen: str) -> None:
+def switch(lab: Lab, practice: ModelFiles, **chosen: str) -> None:
     named = parameters.application(lab, practice.name, "float32", chosen, practice.digest)
-    template = folder / "template.yml"
-    template.write_text(building.template_of(lab))
-    stacks.deploy(lab.client("cloudformation"), lab.app_stack, template, named,
+    stacks.deploy(lab.client("cloudformation"), lab.app_stack, None, named,
                   lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
 
 
@@ -176,15 +173,15 @@ def test_the_lab_asks_with_a_key_of_its_own(keyed):
     assert [each["name"] for each in access.keys(keyed, access.OWN)] == ["access-tests.lab"]
 
 
-def test_a_key_above_its_rate_is_throttled(keyed, practice, key, tmp_path):
-    switch(keyed, practice, tmp_path, KeyRate="1", KeyBurst="1")
+def test_a_key_above_its_rate_is_throttled(keyed, practice, key):
+    switch(keyed, practice, KeyRate="1", KeyBurst="1")
     url = client.predict_url(keyed)
     codes = [code(answer) for answer in [ask(url, key) for _ in range(4)]]
     assert "throttled" in codes and set(codes) <= {"throttled", "parameter_missing"}
 
 
-def test_with_iam_the_signature_and_the_principals_policy_decide(keyed, practice, tmp_path):
-    switch(keyed, practice, tmp_path, Auth="iam", KeyRate="50", KeyBurst="100")
+def test_with_iam_the_signature_and_the_principals_policy_decide(keyed, practice):
+    switch(keyed, practice, Auth="iam", KeyRate="50", KeyBurst="100")
     url = client.predict_url(keyed)
     assert not cleanup.usage_plans(keyed)
     with pytest.raises(access.AccessError, match="takes no keys.*Auth=key"):
@@ -223,8 +220,8 @@ def test_with_iam_the_signature_and_the_principals_policy_decide(keyed, practice
         iam.delete_user(UserName="access-reader")
 
 
-def test_with_none_everybody_may_ask_again(keyed, practice, tmp_path):
-    switch(keyed, practice, tmp_path, Auth="none")
+def test_with_none_everybody_may_ask_again(keyed, practice):
+    switch(keyed, practice, Auth="none")
     url = client.predict_url(keyed)
     assert code(ask(url)) == "parameter_missing"
     assert ask(url, method="OPTIONS").headers["Access-Control-Allow-Headers"] == "Content-Type"

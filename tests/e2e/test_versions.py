@@ -4,12 +4,10 @@ import shutil
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import requests
 
-from tests import building
 from workshop import client, models
 from workshop.deployment import canary, parameters, stacks, versions
 from workshop.models import ModelFiles, broken
@@ -31,21 +29,13 @@ def church(url: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def template(lab, tmp_path_factory) -> Path:
-    """The stack's own. The checkout's template-export.yml is the last build's, which may be another worker's."""
-    file = tmp_path_factory.mktemp("template") / "template.yml"
-    file.write_text(building.template_of(lab))
-    return file
-
-
-@pytest.fixture(scope="module")
-def deploy(lab, template):
+def deploy(lab):
     """Deploys a model, with other parameters if need be; returns the stack events."""
 
     def deployed(files, **chosen):
         versions.upload(lab, files)
         named = parameters.application(lab, files.name, "float32", chosen, files.digest)
-        return stacks.deploy(lab.client("cloudformation"), lab.app_stack, template, named,
+        return stacks.deploy(lab.client("cloudformation"), lab.app_stack, None, named,
                              lab.role_arn(lab.cloudformation_role), ("CAPABILITY_AUTO_EXPAND",))  # fmt: skip
 
     return deployed
@@ -131,11 +121,11 @@ def test_old_versions_go_and_with_them_the_models_that_they_alone_named(lab, pra
     assert [key for key in stored if key.startswith(practice.prefix)]
 
 
-def test_a_good_model_gets_a_share_then_all_and_no_request_is_lost(lab, url, practice, reworded, deploy, template):
+def test_a_good_model_gets_a_share_then_all_and_no_request_is_lost(lab, url, practice, reworded, deploy):
     deploy(practice)
     ask(url)
     with Requests(url) as client_:
-        outcome = canary.ship(lab, reworded, template=template, share=0.5, seconds=8)
+        outcome = canary.ship(lab, reworded, share=0.5, seconds=8)
         time.sleep(2)
     assert not outcome.taken_back, outcome.reasons
     assert [share for _, share in outcome.shares] == [0.5, 1.0]
@@ -147,11 +137,11 @@ def test_a_good_model_gets_a_share_then_all_and_no_request_is_lost(lab, url, pra
 
 
 @pytest.mark.parametrize("way", broken.WAYS)
-def test_a_broken_model_is_taken_back_and_meets_no_request(lab, url, practice, way, tmp_path, deploy, template):
+def test_a_broken_model_is_taken_back_and_meets_no_request(lab, url, practice, way, tmp_path, deploy):
     deploy(practice)
     ask(url)
     with Requests(url) as client_:
-        outcome = canary.ship(lab, broken.copy(practice, way, tmp_path), template=template, seconds=60)
+        outcome = canary.ship(lab, broken.copy(practice, way, tmp_path), seconds=60)
     assert outcome.taken_back and outcome.noticed_by == "golden pictures" and outcome.reasons
     assert versions.weights(lab) == {outcome.old: 1.0}
     assert Counter(client_.seen).keys() == {(200, str(outcome.old))}
@@ -160,13 +150,13 @@ def test_a_broken_model_is_taken_back_and_meets_no_request(lab, url, practice, w
 
 
 def test_one_that_the_golden_pictures_were_not_asked_about_is_taken_back_by_its_requests(
-    lab, url, practice, tmp_path, deploy, template
+    lab, url, practice, tmp_path, deploy
 ):
     deploy(practice)
     ask(url)
     with Requests(url) as client_:
         files = broken.copy(practice, "not loadable", tmp_path)
-        outcome = canary.ship(lab, files, template=template, share=0.3, seconds=90, check=False)
+        outcome = canary.ship(lab, files, share=0.3, seconds=90, check=False)
     assert outcome.taken_back and outcome.noticed_by == "requests"
     assert "model_not_usable" in outcome.reasons[0]
     assert versions.weights(lab) == {outcome.old: 1.0}

@@ -15,10 +15,9 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from workshop import ROOT, ToldError, client
+from workshop import ToldError, client
 from workshop.deployment import parameters, stacks, versions
 from workshop.lab import Lab
 from workshop.models.files import ModelFiles
@@ -67,11 +66,12 @@ def ship(
     lab: Lab,
     files: ModelFiles,
     precision: str = "float32",
-    template: Path = ROOT / "template-export.yml",
     chosen: dict[str, object] | None = None,
     **release_settings: Any,
 ) -> Outcome:
     """Upload a model, deploy a version that serves it, and release that. `release_settings`: as of `release`.
+
+    The code stays: the stack keeps its template, whatever was built since.
 
     On AWS the stack's update fails when CodeDeploy takes the version back, and the stack is as before. Raises
     StackError where the deploy fails otherwise.
@@ -81,7 +81,7 @@ def ship(
     named = parameters.application(lab, files.name, precision, chosen or {}, files.digest)
     role = lab.role_arn(lab.cloudformation_role)
     try:
-        stacks.deploy(lab.client("cloudformation"), lab.app_stack, template, named, role, ("CAPABILITY_AUTO_EXPAND",))
+        stacks.deploy(lab.client("cloudformation"), lab.app_stack, None, named, role, ("CAPABILITY_AUTO_EXPAND",))
     except stacks.StackError as error:
         if lab.target == "local" or old is None or versions.live(lab) != old:
             raise

@@ -59,21 +59,22 @@ def declared(body: str) -> list[str]:
 def create_change_set(
     cloudformation,
     stack: str,
-    template: Path | str,
+    template: Path | str | None,
     named: Mapping[str, object],
     role_arn: str | None = None,
     capabilities: tuple[str, ...] = (),
 ) -> dict | None:
     """Ask what `template` would change in `stack` and wait for the answer.
 
-    `named`: values of the template's parameters; those of an existing stack that are not named stay as they are.
+    `template`: its file; None for the one that the stack has. `named`: values of the template's parameters; those of an
+    existing stack that are not named stay as they are.
 
     Returns the change set as `describe_change_set` has it, or None when nothing would change. Where the value of a
     parameter would change and no resource, it holds no changes, and `execute` makes an update of it: the emulator's
     change sets leave out what a condition alone adds or removes. A stack whose creation was rolled back is deleted
     first: CloudFormation cannot update it. Raises StackError when the template is refused.
     """
-    body = request_body(Path(template).read_text())
+    body = None if template is None else request_body(Path(template).read_text())
     state = status(cloudformation, stack)
     if state == "ROLLBACK_COMPLETE":
         cloudformation.delete_stack(StackName=stack)
@@ -82,8 +83,8 @@ def create_change_set(
     previous = parameters(cloudformation, stack)
     request = {
         "StackName": stack,
-        "TemplateBody": body,
-        "Parameters": choices.parameter_list(named, declared(body), previous),
+        **({"UsePreviousTemplate": True} if body is None else {"TemplateBody": body}),
+        "Parameters": choices.parameter_list(named, previous if body is None else declared(body), previous),
         "Capabilities": list(capabilities),
     }
     if role_arn:
@@ -172,7 +173,7 @@ def last_operation(cloudformation, stack: str) -> list[dict]:
 def deploy(cloudformation, stack, template, named, role_arn=None, capabilities=()) -> list[dict]:
     """Create or update `stack` in one step; returns the events, none when nothing changed.
 
-    `named`: as in `create_change_set`.
+    `template`, `named`: as in `create_change_set`.
     """
     change_set = create_change_set(cloudformation, stack, template, named, role_arn, capabilities)
     return execute(cloudformation, change_set) if change_set else []

@@ -149,7 +149,7 @@ down: ## stop the emulator, which loses everything that is deployed on the local
 	@if [ -x $(VENV_PYTHON) ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
-	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml template-configuration.json \
+	@rm -rf .venv .venv-emulator .venv-linter .venv-site .emulator runs models/fetched .build template-export.yml template-configuration.json \
 		.aws-sam .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

@@ -31,7 +31,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help choices setup deploy preflight rehearse versions rollback ship scale test test-pythons check $(CHECKS) coverage fuzz browser \
-	screenshots notebooks lab endpoint judge bench soak emulator down clean lock
+	screenshots notebooks site lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -126,6 +126,10 @@ screenshots: setup ## take the screenshots of README and docs again: page, Jupyt
 
 notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some
 	@AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) scripts/execute.py $(ARGS)
+
+site: choices ## make a site of the texts, the notebooks with their stored outputs and the contract, in .build/site
+	@"$(PYTHON)" scripts/setup.py site
+	@"$(CURDIR)/.venv-site/bin/python" scripts/build_site.py
 
 lab: setup ## open JupyterLab on the first notebook
 	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \

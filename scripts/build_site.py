@@ -1,8 +1,8 @@
 """Make the site: `make site`, into .build/site. It needs no network and runs no notebook.
 
 The pages are README, the notebooks with their stored outputs, `docs/`, CONTRIBUTING, CHANGELOG, the pages on
-benchmarks, model and samples, and openapi.yml as tables. They are laid out in .build/site-pages as in the repository, so
-that their links hold, and Sphinx makes the site of them. Each warning of Sphinx, a dead link among them, is an error.
+benchmarks, model and samples, and openapi.yml as tables. They are laid out in .build/site-pages as in the repository,
+so that their links hold, and Sphinx makes the site of them. Each warning of Sphinx is an error: a dead link is one.
 
 Runs in `.venv-site`, which scripts/setup.py makes.
 """
@@ -22,8 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import contract_page
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES, SITE, DOCTREES = (ROOT / ".build" / name for name in ("site-pages", "site", "site-doctrees"))
+PAGES, SITE = ROOT / ".build/site-pages", ROOT / ".build/site"
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
+# Patterns of the HTML that the theme and Sphinx write, and the HTML that a screen reader needs: axe names each of them.
+MENDED = {
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
+    '<p class="caption" role="heading">': '<p class="caption">',
+    '<th class="head[^"]*"><p></p></th>': "<td></td>",
+    '<div id="search-results">': '<h1>Search</h1>\n<div id="search-results">',
+}
 # The parts of the contents, each with its pages in order.
 CONTENTS = {
     "Notebooks": ("notebooks/*.ipynb",),
@@ -92,7 +99,6 @@ def lay_out() -> None:
         for link in LINK.findall(text_of(ROOT / page)):
             copy_linked((ROOT / page).parent / link, pages)
         target.write_text(relinked(text, page), encoding="utf-8")
-        shutil.copystat(ROOT / page, target)  # Sphinx reads again whatever is newer
     index, decisions = PAGES / "index.md", PAGES / "docs/decisions/README.md"
     index.write_text(f"{index.read_text(encoding='utf-8')}\n{contents()}", encoding="utf-8")
     tree = "\n\n```{toctree}\n:hidden:\n:glob:\n\n*\n```\n"
@@ -126,12 +132,37 @@ def relinked(text: str, page: str) -> str:
     return LINK.sub(changed, text)
 
 
+def mend() -> None:
+    """Write the pages again with their MENDED parts. Raises SystemExit for one that stands nowhere any more."""
+    missing = set(MENDED)
+    for file in SITE.rglob("*.html"):
+        text = file.read_text(encoding="utf-8")
+        for pattern, better in MENDED.items():
+            text, count = re.subn(pattern, better, text)
+            missing -= {pattern} if count else set()
+        file.write_text(text, encoding="utf-8")
+    if missing:
+        sys.exit(f"make site: no page has {', '.join(missing)} any more: see MENDED in scripts/build_site.py")
+
+
 def main() -> int:
     lay_out()
     shutil.rmtree(SITE, ignore_errors=True)
-    options = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs/site"), "-d", str(DOCTREES)]
+    options = [
+        "-q",
+        "-E",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "-c",
+        str(ROOT / "docs/site"),
+        "-d",
+        str(PAGES / ".doctrees"),
+    ]
     status = subprocess.run([sys.executable, "-m", "sphinx", *options, str(PAGES), str(SITE)]).returncode
     if status == 0:
+        mend()
         print(f"Site  {SITE / 'index.html'}")
     return status
 

@@ -24,7 +24,7 @@ LIMITS = {
 
 def page(contract: Node) -> str:
     """The whole page. Raises KeyError for a reference to a component that is not there."""
-    return "\n".join(line for line in lines(contract)) + "\n"
+    return "\n".join(lines(contract)) + "\n"
 
 
 def lines(contract: Node) -> Iterator[str]:
@@ -32,13 +32,15 @@ def lines(contract: Node) -> Iterator[str]:
     yield from ("# The HTTP contract", "")
     yield from (contract["info"]["description"], "[openapi.yml](openapi.yml) is the same for programs.", "")
     yield from ("## Servers", "")
-    yield from table(("URL", "where"), ((code(s["url"]), s["description"]) for s in contract["servers"]))
+    for server in contract["servers"]:
+        yield f"- {code(server['url'])}: {server['description']}."
+    yield ""
     for path, operations in contract["paths"].items():
         for method, operation in operations.items():
             yield from operation_lines(f"{method.upper()} {path}", operation, components)
     yield from ("## Responses", "", "The codes of errors stand with the response that brings them.", "")
     for name, response in components["responses"].items():
-        yield from response_lines(name, response, components)
+        yield from response_lines(name, response, statuses(name, contract))
     yield from ("## Headers", "")
     headers = components["headers"].items()
     yield from table(("name", "value", "meaning"), ((code(n), kind(h["schema"]), h["description"]) for n, h in headers))
@@ -54,7 +56,12 @@ def operation_lines(title: str, operation: Node, components: Node) -> Iterator[s
     parameters = [resolved(each, components) for each in operation.get("parameters", [])]
     if parameters:
         rows = (
-            (code(p["name"]), p["in"], kind(p["schema"]), ("required. " if p.get("required") else "") + p["description"])
+            (
+                code(p["name"]),
+                p["in"],
+                kind(p["schema"]),
+                ("required. " if p.get("required") else "") + p["description"],
+            )
             for p in parameters
         )
         yield from ("**Parameters**", "", *table(("name", "in", "value", "meaning"), rows))
@@ -76,8 +83,17 @@ def outcome(response: Node, components: Node) -> str:
     return ": ".join([response["description"], *links])
 
 
-def response_lines(name: str, response: Node, components: Node) -> Iterator[str]:
+def statuses(name: str, contract: Node) -> list[str]:
+    """The status codes that operations give a response; none for one that comes with each path, or with no path."""
+    operations = [operation for path in contract["paths"].values() for operation in path.values()]
+    answers = [pair for operation in operations for pair in operation["responses"].items()]
+    return sorted({status for status, answer in answers if "$ref" in answer and last(answer) == name})
+
+
+def response_lines(name: str, response: Node, found: list[str]) -> Iterator[str]:
     yield from (f"(response-{name.lower()})=", f"### {name}", "", response["description"], "")
+    if found:
+        yield from (f"Status: {', '.join(map(code, found))}.", "")
     if headers := response.get("headers"):
         yield from (f"Headers: {', '.join(map(code, headers))}.", "")
     for each in response["content"].values():

@@ -1,10 +1,11 @@
-// Whoever uses a keyboard can scroll where a wide text or table does not fit the window.
-const wide = () => {
-  for (const box of document.querySelectorAll("pre, .table-wrapper")) {
-    if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
+// Whoever uses a keyboard can scroll where a wide text, table or figure does not fit the window.
+const markScrollable = () => {
+  for (const box of document.querySelectorAll("pre, .table-wrapper, .cell_output")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
 };
-addEventListener("load", wide);
-addEventListener("resize", wide);
-wide();
+markScrollable();
+addEventListener("load", markScrollable);
+addEventListener("resize", markScrollable);
+document.addEventListener("toggle", markScrollable, true); // a solution was unfolded

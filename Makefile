@@ -1,11 +1,14 @@
 # The lab's commands. `make help` lists them.
 TARGET ?= local
 PORT ?= 4566
+ifneq ($(origin NAME),command line)
+NAME = # some shells have a variable of this name
+endif
 # Found by itself: the Python that made .venv, else the newest that works.
 PYTHON ?= $(shell sh scripts/find_python.sh)
 
 # The names on the command line. What is no variable of this file is a parameter of a stack (workshop/choices.py).
-VARIABLES = TARGET MODEL PRECISION REGION PROJECT_ID PORT PYTHON ARGS
+VARIABLES = TARGET MODEL PRECISION REGION PROJECT_ID PORT PYTHON NAME ARGS
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 quoted = '$(subst ','\'',$(1))'
 settings = $(foreach name,$(1),$(call quoted,$(name)=$($(name))))
@@ -30,7 +33,7 @@ export UV_CACHE_DIR = $(CURDIR)/.build/uv
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help choices setup deploy preflight rehearse versions rollback ship scale test test-pythons check $(CHECKS) coverage fuzz browser \
+.PHONY: help choices setup deploy preflight rehearse versions rollback key keys revoke ship scale test test-pythons check $(CHECKS) coverage fuzz browser \
 	screenshots notebooks site lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
@@ -66,6 +69,15 @@ versions: setup ## list the versions of Predict: when, model, precision, share o
 
 rollback: setup ## let the version before answer, in one call; ARGS="--to 3" names another
 	@$(RUN) workshop.deployment.versions rollback $(CHOICES) $(ARGS)
+
+key: setup ## make an API key and print it, with Auth=key: NAME=reader-1
+	@$(RUN) workshop.deployment.keys make $(CHOICES) --name $(call quoted,$(NAME))
+
+keys: setup ## list the API keys: when made, requests of today, state
+	@$(RUN) workshop.deployment.keys list $(CHOICES)
+
+revoke: setup ## delete an API key: NAME=reader-1
+	@$(RUN) workshop.deployment.keys revoke $(CHOICES) --name $(call quoted,$(NAME))
 
 ship: setup ## run notebook 07 against the deployed stack: a new version, four broken ones, and a rollback
 	@$(RUN) workshop.headless.runner $(CHOICES) --ship

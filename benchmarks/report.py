@@ -12,6 +12,7 @@ from predict.limits import UNZIPPED_BYTES
 
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS, BULK, README = BENCHMARKS / "results.json", BENCHMARKS / "bulk.json", BENCHMARKS / "README.md"
+SEVERAL = BENCHMARKS / "several.json"
 MODEL = BENCHMARKS.parent / "models" / "practice" / "results.json"
 BEGIN, END = "<!-- results: made by report.py, not by hand -->\n", "<!-- end of the results -->\n"
 
@@ -124,7 +125,7 @@ def tables() -> str:
     """What stands between README.md's marks, from the result files."""
     results = json.loads(RESULTS.read_text())
     results.setdefault("accuracy", accuracy_of_the_model(json.loads(MODEL.read_text())))
-    return page(results) + bulk(json.loads(BULK.read_text()))
+    return page(results) + several(json.loads(SEVERAL.read_text())) + bulk(json.loads(BULK.read_text()))
 
 
 def accuracy_of_the_model(found: dict) -> dict:
@@ -291,6 +292,25 @@ def _lab(found: dict, _results: dict) -> str:
             ("`make deploy` in a fresh clone, to the printed prediction", f"{found['fresh_clone']:.0f}", 300),
             ("`make deploy` again, nothing changed", f"{found['again']:.0f}", 90),
         ],
+    )
+
+
+def several(found: dict) -> str:
+    """The table of several.json, which benchmarks/several_run.py writes."""
+    names = {
+        "one_after_another": "16 requests, one after another",
+        "two_at_once": "16 requests, two at once",
+        "one_request": "one request with 16 URLs",
+    }
+    head = ("", "milliseconds", "of one after another")
+    ratios = found["of_one_after_another"]
+    rows = [(title, found["milliseconds"][name], ratios[name]) for name, title in names.items()]
+    return (
+        "## Several images in one request\n\n"
+        f"{found['images']} samples by URL over HTTP on the emulator (`python -m benchmarks.several_run`), warm, the "
+        f"median of {found['rounds']} rounds; each ratio is of the same round. Two environments share "
+        f"{found['machine']['cores']} cores with the emulator and the client, and "
+        f"with other work: the load was {found['load_at_end']} at the end.\n\n" + table(head, rows)
     )
 
 

@@ -31,7 +31,7 @@ import requests
 from benchmarks import machine
 from predict.errors import GATEWAY_STATUS, STATUS
 from tests.cases import hostile
-from workshop import client, emulator, models
+from workshop import access, client, emulator, models
 from workshop.deployment import all_at_once
 from workshop.lab import connect
 from workshop.samples import SAMPLES, sample_path
@@ -179,7 +179,7 @@ def sample_memory(root: int, begun: float, over: threading.Event, memory: dict) 
 # --- The run ---------------------------------------------------------------------------------------------------------
 
 
-def soak(url: str, root: int, seconds: float, seed: int) -> tuple[list[Outcome], list, dict]:
+def soak(endpoint: access.Endpoint, root: int, seconds: float, seed: int) -> tuple[list[Outcome], list, dict]:
     """Keep `CONCURRENCY` clients asking for `seconds`; returns the outcomes, the kills and the memory."""
     outcomes: list[Outcome] = []
     kills: list[tuple[float, str, int]] = []
@@ -191,11 +191,12 @@ def soak(url: str, root: int, seconds: float, seed: int) -> tuple[list[Outcome],
 
         def ask(number: int) -> None:
             rng, session = random.Random(seed * 1000 + number), requests.Session()
+            session.auth = endpoint.auth
             session.trust_env = False  # no proxy of the environment's
             while time.monotonic() - begun < seconds:
                 share = rng.random()
                 kind = good if share < GOOD else slow if share > 1 - SLOW else bad
-                outcomes.append(send(session, url, rng.choice(kind), rng, begun))
+                outcomes.append(send(session, endpoint.url, rng.choice(kind), rng, begun))
 
         beside = [
             threading.Thread(target=kill_at_random, args=(root, random.Random(seed), begun, over, kills)),
@@ -315,7 +316,7 @@ def main() -> int:
             allowed = f"{urlsplit(own.endpoint).netloc},{hostile.HOST}"
             all_at_once.deploy(lab, files, AllowedPrivateHosts=allowed, ReservedConcurrency=str(CONCURRENCY))
             root = json.loads((own.folder / "emulator.json").read_text())["pid"]
-            outcomes, kills, memory = soak(client.predict_url(lab), root, chosen.seconds, chosen.seed)
+            outcomes, kills, memory = soak(client.endpoint(lab), root, chosen.seconds, chosen.seed)
         finally:
             own.stop()
     result = summary(outcomes, kills, memory, chosen.seconds)

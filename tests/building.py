@@ -5,10 +5,12 @@ Tests on several cores deploy side by side: the notebooks under nbval and in Jup
 
 import contextlib
 import fcntl
+import json
 from collections.abc import Iterator
 from typing import IO
 
 from workshop import ROOT
+from workshop.lab import Lab
 
 LOCK = ROOT / ".build" / "tests.lock"
 _held: list[IO[str]] = []
@@ -35,3 +37,10 @@ def hold_while(needed: bool) -> None:
     elif not needed:
         while _held:
             _held.pop().close()
+
+
+def template_of(lab: Lab) -> str:
+    """The text of the template that the lab's application was deployed with, whatever was built since."""
+    answer = lab.client("cloudformation").get_template(StackName=lab.app_stack, TemplateStage="Original")
+    body = answer["TemplateBody"]
+    return body if isinstance(body, str) else json.dumps(body)

@@ -41,6 +41,24 @@ def response(path: str, method: str, status: int) -> dict[str, Any]:
     return document()["components"]["responses"][NO_OPERATION[status]]
 
 
+def gateway_answers(api: dict[str, Any]) -> list[tuple[str, int, str, dict[str, Any]]]:
+    """What API Gateway answers by itself: (type, status, body, headers), two of a type whose answer depends on Auth.
+
+    `api`: the properties of template.yml's Api. SAM's GatewayResponses take no condition, the OpenAPI text does.
+    """
+    found = []
+    for kind, answer in api["GatewayResponses"].items():
+        (body,) = answer["ResponseTemplates"].values()
+        found.append((kind, int(answer["StatusCode"]), body, answer["ResponseParameters"]["Headers"]))
+    for kind, answer in api["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].items():
+        (body,) = answer["responseTemplates"].values()
+        assert body["Fn::If"][0] == answer["statusCode"]["Fn::If"][0] == "IsSigned", kind
+        for status, text in zip(answer["statusCode"]["Fn::If"][1:], body["Fn::If"][1:], strict=True):
+            names = {name.rpartition(".")[2]: value for name, value in answer["responseParameters"].items()}
+            found.append((kind, int(status), text, names))
+    return found
+
+
 def codes(response: dict[str, Any]) -> set[str]:
     """The error codes that a response may have."""
     _error, narrowed = response["content"]["application/json"]["schema"]["allOf"]

@@ -52,13 +52,17 @@ def answer(probabilities, names: list[str]) -> dict:
 
 
 def pillow_input(data: bytes):
-    """uint8 JPEG bytes to float32 (1, 3, 224, 224), with Pillow."""
+    """uint8 JPEG bytes to float32 (1, 3, 224, 224), with Pillow: squashed, or a square of `PEER_CROP` of a side."""
     import io
 
     import numpy as np
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    image = Image.open(io.BytesIO(data)).convert("RGB").resize((224, 224))
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    if fraction := float(os.environ.get("PEER_CROP", "0")):
+        image = ImageOps.fit(image, (224, 224), bleed=(1 - fraction) / 2)
+    else:
+        image = image.resize((224, 224))
     return np.asarray(image, np.float32).transpose(2, 0, 1)[None].copy()
 
 

@@ -27,6 +27,7 @@ html_static_path = ["site.css", "site.js"]
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_copy_source = False
+html_show_search_summary = False  # a page that was opened from a file may not fetch another
 html_show_sphinx = False
 html_show_copyright = False
 html_last_updated_fmt = None

@@ -1,16 +1,20 @@
-"""Prove that an artifact can run on AWS Lambda, x86-64: python3.12 and later on Amazon Linux 2023, python3.11 on 2.
+"""Prove that an artifact can run on AWS Lambda: python3.12 and later on Amazon Linux 2023, python3.11 on 2.
 
     PYTHONPATH=lambda_src python -m artifact.prove FOLDER
 
 Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in
 the artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and,
 in a Python of the runtime's version that sees nothing but the artifact and the standard library, the function's modules
-import and libmxnet predicts. The build's parameters say which runtime it is (artifact.runtime). Exits with 1 and one
-line per finding when something is wrong.
+import and libmxnet predicts. The build's parameters say which runtime and which architecture it is (artifact.runtime).
+Exits with 1 and one line per finding when something is wrong.
+
+An artifact for arm64 runs under qemu-user on another machine, if that is installed and QEMU_LD_PREFIX names the folder
+of a Linux for arm64 with the runtime's Python in `usr/bin`. Otherwise it is not run, and the last line says so.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +33,7 @@ HEADROOM = 5_000_000  # bytes that a dependency's next release may grow by
 # are listed in https://github.com/amazonlinux/amazon-linux-2023/issues/585; glibc 2.34 keeps libdl and its like.
 RUNTIME_LIBRARIES = {
     "ld-linux-x86-64.so.2",
+    "ld-linux-aarch64.so.1",
     "libc.so.6",
     "libdl.so.2",
     "libm.so.6",
@@ -50,7 +55,18 @@ AMAZON_LINUX_2023 = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 1
 PROBE = '''
 import math, struct, sys
 sys.path.insert(0, sys.argv[1])
-from predict import bulk_function, codings, entry, errors, fetching, images, lambda_function, model_store, predictor
+from predict import (
+    bulk_function,
+    codings,
+    entry,
+    errors,
+    fetching,
+    images,
+    inbox_function,
+    lambda_function,
+    model_store,
+    predictor,
+)
 
 def array(shape, values):
     header = struct.pack("<Ii I", 0xF993FAC9, 0, len(shape)) + struct.pack(f"<{len(shape)}q", *shape)
@@ -123,7 +139,10 @@ def dynamic_entries(path: Path, elf: ELFFile) -> tuple[list[str], list[Path], li
     return needed, folders["DT_RPATH"], folders["DT_RUNPATH"]
 
 
-def library_findings(folder: Path) -> list[str]:
+ELF_NAMES = {"x86_64": "x64", "arm64": "AArch64"}  # pyelftools' names
+
+
+def library_findings(folder: Path, architecture: str = runtime.HERE) -> list[str]:
     """Needed libraries that neither the artifact, where the loader looks, nor the runtime has.
 
     The loader's rules, ld.so(8): an object with a RUNPATH is served from there alone; one without is served from its
@@ -132,8 +151,8 @@ def library_findings(folder: Path) -> list[str]:
     files, findings = {}, []
     for path, elf in elf_files(folder):
         files[path] = dynamic_entries(path, elf)
-        if elf.get_machine_arch() != "x64":
-            findings.append(f"{path.relative_to(folder)}: built for {elf.get_machine_arch()}, the function runs on x64")
+        if (built := elf.get_machine_arch()) != (ours := ELF_NAMES[architecture]):
+            findings.append(f"{path.relative_to(folder)}: built for {built}, the function runs on {ours}")
     inherited = {path: set() for path in files}
 
     def found(path, name):
@@ -183,40 +202,68 @@ def symbol_findings(folder: Path, name: str = runtime.THIS) -> list[str]:
     return findings
 
 
-def run_findings(folder: Path, name: str = runtime.THIS) -> list[str]:
-    """What goes wrong when a Python of the runtime that sees only the artifact imports the function and predicts."""
+def runner(name: str, architecture: str) -> list[str] | None:
+    """The command that starts a Python of the runtime on the architecture; None where this machine has no such."""
+    if architecture == runtime.HERE:
+        return [runtime.interpreter(name)]
+    qemu = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    root = os.environ.get("QEMU_LD_PREFIX", "")
+    python = Path(root, "usr", "bin", name)
+    if architecture != "arm64" or not qemu or not root or not python.exists():
+        return None
+    return [qemu, "-L", root, str(python)]
+
+
+def run_findings(folder: Path, name: str = runtime.THIS, architecture: str = runtime.HERE) -> list[str]:
+    """What goes wrong when a Python of the runtime that sees only the artifact imports the function and predicts.
+
+    Nothing where it cannot be run here (`runner`).
+    """
+    command = runner(name, architecture)
+    if command is None:
+        return []
     environment = {"PATH": "/usr/bin:/bin", "AWS_DEFAULT_REGION": "us-east-1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [runtime.interpreter(name), "-I", "-S", "-c", PROBE, str(folder)],
+        [*command, "-I", "-S", "-c", PROBE, str(folder)],
         env=environment,
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=120,
+        timeout=120 if architecture == runtime.HERE else 600,
     )
     return [] if done.returncode == 0 else [f"import and predict: {(done.stderr or done.stdout).strip()[-2000:]}"]
 
 
-def prove(folder: Path, name: str = runtime.THIS) -> list[str]:
+def prove(folder: Path, name: str = runtime.THIS, architecture: str = runtime.HERE) -> list[str]:
     """All findings for the artifact in `folder` on the runtime `name`, worst first; empty when it can run."""
     folder = folder.resolve()
     if not any(folder.glob("*.py")):
         return [f"{folder}: no artifact here; run `sam build` first"]
-    findings = library_findings(folder) + symbol_findings(folder, name) + size_findings(folder)
-    return findings or run_findings(folder, name)
+    findings = library_findings(folder, architecture) + symbol_findings(folder, name) + size_findings(folder)
+    return findings or run_findings(folder, name, architecture)
+
+
+def how_run(name: str, architecture: str) -> str:
+    """How `prove` ran the artifact, in words."""
+    if architecture == runtime.HERE:
+        return "run: fine"
+    return "run under qemu-user: fine" if runner(name, architecture) else "NOT RUN: this machine is another"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("artifact", type=Path)
-    folder, name = parser.parse_args().artifact, runtime.chosen()
-    findings = prove(folder, name)
+    folder, name, architecture = parser.parse_args().artifact, runtime.chosen(), runtime.architecture()
+    findings = prove(folder, name, architecture)
     for finding in findings:
         print(f"prove: {finding}", file=sys.stderr)
     if not findings:
         used = size(folder)
         room = UNZIPPED_BYTES - used
-        print(f"proved for {name}: {used:,} bytes unzipped, {room:,} below the limit; libraries, symbols, run: fine")
+        print(
+            f"proved for {name} on {architecture}: {used:,} bytes unzipped, {room:,} below the limit; "
+            f"libraries, symbols: fine; {how_run(name, architecture)}"
+        )
     return 1 if findings else 0
 
 

@@ -1,11 +1,13 @@
-"""The Lambda runtime that an artifact is for: the one value that its wheels, its bytecode and its proof follow.
+"""The Lambda runtime and architecture that an artifact is for: its wheels, its bytecode and its proof follow them.
 
-It is the `Runtime` of the parameters that the build writes before it builds (buildspec.yml), and deploys with.
+They are `Runtime` and `Architecture` of the parameters that the build writes before it builds (buildspec.yml), and
+deploys with.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "template-configuration.json"
 THIS = "python{}.{}".format(*sys.version_info)  # the runtime whose Python runs this
+MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}  # what Linux calls a processor -> what Lambda calls it
+HERE = MACHINES.get(platform.machine(), platform.machine())  # this machine's architecture
 
 
 def chosen(file: Path = CONFIGURATION) -> str:
@@ -20,6 +24,13 @@ def chosen(file: Path = CONFIGURATION) -> str:
     if not file.exists():
         return THIS
     return json.loads(file.read_text(encoding="utf-8"))["Parameters"]["Runtime"]
+
+
+def architecture(file: Path = CONFIGURATION) -> str:
+    """The architecture of the build, `x86_64` or `arm64`; where nothing says it, this machine's."""
+    if not file.exists():
+        return HERE
+    return json.loads(file.read_text(encoding="utf-8"))["Parameters"]["Architecture"]
 
 
 def version(runtime: str) -> str:

@@ -9,11 +9,14 @@ import functools
 import hashlib
 import html
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 METHODS = "GET, HEAD, POST"
+AUTH = os.environ.get("AUTH", "none")  # who may ask /predict: `none` (everybody), `key` or `iam`
+USAGE = {"none": "", "key": ", with your key in the header x-api-key", "iam": ", signed for execute-api (SigV4)"}
 JSON_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
 
 
@@ -57,6 +60,9 @@ def page() -> tuple[str, dict[str, str]]:
     for mark, part in {
         '<link rel="stylesheet" href="page.css">': f"<style>{style}</style>",
         '<script src="page.js"></script>': f"<script>{script}</script>",
+        '<html lang="en">': '<html lang="en">'
+        if AUTH == "none"
+        else f'<html lang="en" data-auth="{html.escape(AUTH)}">',
         "<!-- samples -->": "\n".join(map(_sample, sorted((HERE / "samples").glob("*.jpg")))),
     }.items():
         document = document.replace(mark, part)
@@ -94,10 +100,11 @@ def _sample(file: Path) -> str:
     """A button with a sample picture, the picture in it."""
     name = html.escape(file.stem)
     data = base64.b64encode(file.read_bytes()).decode()
+    shown = name.removeprefix("unknown_").replace("_", " ").replace("french", "French")  # as the synset spells it
     return (
         f'      <li><button type="button" data-name="{name}" aria-pressed="false">'
         f'<img src="data:image/jpeg;base64,{data}" alt="" width="320" height="240">'
-        f"<span>{name.removeprefix('unknown_').replace('_', ' ')}</span></button></li>"
+        f"<span>{shown}</span></button></li>"
     )
 
 
@@ -113,7 +120,7 @@ def _greeting(event: dict[str, Any]) -> dict[str, str]:
         "message": "Hello World",
         "lab": "Serverless Predictions at Scale",
         "predict": f"/{stage}/predict" if isinstance(stage, str) else "/predict",
-        "usage": "GET <predict>?url=<address of an image>&top=5, or POST an image's bytes to it",
+        "usage": "GET <predict>?url=<address of an image>&top=5, or POST an image's bytes to it" + USAGE.get(AUTH, ""),
     }
 
 

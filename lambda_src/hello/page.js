@@ -3,6 +3,8 @@
   const TOP = 5;
   const MAX_BYTES = 4_000_000; // Lambda takes 6 MB, and API Gateway hands it the picture in base64: 4 bytes for 3
   const MAX_SIDE = 1600; // pixels; the network sees 224
+  const AUTH = document.documentElement.dataset.auth ?? "none"; // who may ask: everybody, "key" or "iam"
+  const KEPT = `key of ${location.pathname}`; // in sessionStorage, which is this tab's alone
   const SLOW = 1500; // ms after which the page says what it waits for
   const LONGEST = 40_000; // ms; API Gateway gives up after 29 s
   const STAGES = { wait: "on the way", fetch: "fetch", load: "load the model", decode: "decode", predict: "predict" };
@@ -33,6 +35,10 @@
     fetch_timeout: "The picture’s host took too long",
     time_limit: "It took too long",
     internal_error: "The endpoint failed",
+    key_not_valid: "This key does not open the endpoint",
+    quota_exceeded: "This key has asked as often as it may today",
+    signature_not_valid: "The endpoint takes signed requests alone",
+    access_denied: "The endpoint does not let you in",
   };
   const WORTH_A_RETRY = new Set([0, 429, 500, 502, 503, 504]);
 
@@ -50,9 +56,9 @@
   };
 
   class Problem extends Error {
-    constructor(title, message, { code = "", status = 0, retry = false } = {}) {
+    constructor(title, message, { code = "", status = 0, retry = false, command = "" } = {}) {
       super(message);
-      Object.assign(this, { title, code, status, retry });
+      Object.assign(this, { title, code, status, retry, command });
     }
   }
 
@@ -66,6 +72,35 @@
     history.replaceState(null, "", `${location.pathname}/${location.search}${location.hash}`);
   }
   const endpoint = () => new URL("predict", location.href).href;
+
+  // ---- the key
+
+  let key = "";
+  try { key = sessionStorage.getItem(KEPT) ?? ""; } catch { /* kept in this variable alone */ }
+  keep(key);
+  show("signed", AUTH === "iam");
+
+  function keep(value) {
+    key = value;
+    try {
+      if (key) sessionStorage.setItem(KEPT, key);
+      else sessionStorage.removeItem(KEPT);
+    } catch { /* no storage: the page forgets it when it is loaded again */ }
+    show("key-form", AUTH === "key" && !key);
+    show("key-kept", AUTH === "key" && key);
+  }
+
+  $("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    keep($("key").value.trim());
+    $("key").value = "";
+    if (!key) $("key").focus();
+    else if (asked) ask(asked);
+  });
+  $("forget").addEventListener("click", () => {
+    keep("");
+    $("key").focus();
+  });
 
   // ---- ways in
 
@@ -148,6 +183,16 @@
       button.setAttribute("aria-pressed", String(button === request.sample));
     }
     showPicture(request);
+    if (AUTH === "key" && !key) {
+      showProblem(new Problem("The endpoint asks for a key", "Enter your API key first; the picture is sent then."));
+      $("key").focus();
+      return;
+    }
+    if (AUTH === "iam") {
+      const [command, hint] = curl(request);
+      showProblem(new Problem(WORDS.signature_not_valid, hint, { command }));
+      return;
+    }
     state("busy");
     say("Looking…");
     $("busy-text").textContent = "Looking…";
@@ -179,7 +224,8 @@
     const begun = performance.now();
     let response, text;
     try {
-      response = await fetch(address, { ...options, signal, headers: { Accept: "application/json", ...options.headers } });
+      const own = key ? { "x-api-key": key } : {};
+      response = await fetch(address, { ...options, signal, headers: { Accept: "application/json", ...own, ...options.headers } });
       text = await response.text();
     } catch {
       throw signal.aborted
@@ -192,10 +238,11 @@
     if (response.ok && Array.isArray(answer?.predictions)) return [answer, total];
     const { code = "", message = "" } = answer?.error ?? {};
     const status = response.status;
+    if (code === "key_not_valid") keep("");
     throw new Problem(
       WORDS[code] ?? (status === 429 ? WORDS.throttled : "The endpoint gave an answer that this page does not know"),
       sentence(message) || "It said nothing more.",
-      { code, status, retry: WORTH_A_RETRY.has(status) },
+      { code, status, retry: WORTH_A_RETRY.has(status) && code !== "quota_exceeded" },
     );
   }
 
@@ -273,8 +320,9 @@
     const known = problem instanceof Problem;
     $("problem-title").textContent = known ? problem.title : "This page failed";
     $("problem-text").textContent = problem.message;
-    $("problem-code").textContent = problem.status ? `HTTP ${problem.status}${problem.code ? `, ${problem.code}` : ""}` : "";
-    show("problem-code", problem.status);
+    const told = problem.status ? `HTTP ${problem.status}${problem.code ? `, ${problem.code}` : ""}` : problem.command ?? "";
+    $("problem-code").textContent = told;
+    show("problem-code", told);
     show("retry", !known || problem.retry);
   }
 
@@ -298,8 +346,10 @@
     $("total").textContent = seconds(total);
     show("start", cold !== null);
     $("start").className = `badge ${cold ? "cold" : "warm"}`;
-    $("start").textContent = cold ? "cold start" : "warm";
-    $("start-text").textContent = cold === null ? "" : cold
+    $("start").textContent = cold === "restored" ? "restored" : cold ? "cold start" : "warm";
+    $("start-text").textContent = cold === null ? "" : cold === "restored"
+      ? "Lambda started an environment from a snapshot of another."
+      : cold
       ? "Lambda started an environment and loaded the model first."
       : timings.load > 0
         ? "The environment was there already; it loaded the model first."
@@ -332,7 +382,7 @@
     $("not-for").textContent = notFor ? `Not for ${notFor}.` : "";
     show("not-for", notFor);
     const best = answer.predictions[0];
-    say(best ? `${answer.known === false ? "Perhaps none of its classes. " : ""}${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold ? ", a cold start" : ""}.` : "No class.");
+    say(best ? `${answer.known === false ? "Perhaps none of its classes. " : ""}${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold === "restored" ? ", from a snapshot" : cold ? ", a cold start" : ""}.` : "No class.");
   }
 
   // "n02102040 English springer, English springer spaniel" to its first name and its wnid
@@ -355,14 +405,23 @@
     return item;
   }
 
+  // What curl must send besides, from variables of the shell: no secret is shown.
+  function credentials() {
+    if (AUTH === "key") return ' -H "x-api-key: $API_KEY"';
+    if (AUTH !== "iam") return "";
+    const region = /\.execute-api\.([a-z0-9-]+)\./.exec(location.hostname)?.[1] ?? "us-east-1";
+    return ` --aws-sigv4 aws:amz:${region}:execute-api --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"` +
+      ' -H "x-amz-security-token: $AWS_SESSION_TOKEN"';
+  }
+
   function curl(request) {
     if (request.url) {
-      return [`curl -G ${quoted(endpoint())} -d top=${TOP} --data-urlencode ${quoted(`url=${request.url}`)}`, "Asks about the same address:"];
+      return [`curl${credentials()} -G ${quoted(endpoint())} -d top=${TOP} --data-urlencode ${quoted(`url=${request.url}`)}`, "Asks about the same address:"];
     }
     const file = request.sample ? `notebooks/samples/${request.name}` : request.name;
     const type = request.blob.type || "application/octet-stream";
     return [
-      `curl ${quoted(`${endpoint()}?top=${TOP}`)} -H ${quoted(`Content-Type: ${type}`)} --data-binary ${quoted(`@${file}`)}`,
+      `curl${credentials()} ${quoted(`${endpoint()}?top=${TOP}`)} -H ${quoted(`Content-Type: ${type}`)} --data-binary ${quoted(`@${file}`)}`,
       request.sample ? "In the lab’s folder, where the sample lies in full size:" : "In the folder that the picture is in:",
     ];
   }

@@ -75,13 +75,23 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 def score(images: Sequence[Image], results: str, top: int) -> dict[str, Any]:
     """Score a batch and write its part, unless it is there. Returns how many images it was and whether it was there."""
     images = [image for image in images if not _is_folder(image.key)]
-    _decoder.start()  # forked, at the first batch, before there are threads
+    start_decoder()
     model = loaded_model()
     key = part_key(results, model.precision, model.sha256, top, images)
     if not images or _exists(key):
         return {"images": len(images), "new": False}
     lines = [json.dumps(_line(image, data, model, top), ensure_ascii=False) for image, data in _fetched(images)]
     return {"images": len(images), "new": _write_once(key, "".join(line + "\n" for line in lines).encode())}
+
+
+def scored(image: Image, model: Model, top: int, seconds: float) -> dict[str, Any]:
+    """The line of one image, which may decode for so many seconds. Raises what S3 does, where it may pass."""
+    return _line(image, _fetch(image), model, top, seconds)
+
+
+def start_decoder() -> None:
+    """Fork the decoder's process, unless it runs: before there are threads."""
+    _decoder.start()
 
 
 def collect(images: str, results: str, top: int) -> dict[str, Any]:
@@ -109,8 +119,8 @@ def collect(images: str, results: str, top: int) -> dict[str, Any]:
     for file, wanted in (("results.jsonl", True), ("failures.jsonl", False)):
         _write_lines(results + file, (found[key][1] for key in sorted(found) if found[key][0] is wanted))
     summary = counts | {"model": {"name": name, "precision": precision, "sha256": sha256}, "top": top}
-    _s3().put_object(
-        Bucket=_bucket(),
+    s3_client().put_object(
+        Bucket=bucket_name(),
         Key=results + "summary.json",
         Body=json.dumps(summary).encode(),
         ContentType="application/json",
@@ -145,12 +155,14 @@ def _is_folder(key: str) -> bool:
     return key.endswith("/")  # what consoles write to show an empty folder
 
 
-def _line(image: Image, data: bytes | PredictionError, model: Model, top: int) -> dict[str, Any]:
+def _line(
+    image: Image, data: bytes | PredictionError, model: Model, top: int, seconds: float = DECODE_SECONDS
+) -> dict[str, Any]:
     line: dict[str, Any] = {"key": image.key, "etag": image.etag}
     try:
         if isinstance(data, PredictionError):
             raise data
-        made = _decoder.prepare(data, DECODE_SECONDS, model.description.fitting)
+        made = _decoder.prepare(data, seconds, model.description.fitting)
     except PredictionError as problem:
         return line | problem.body()
     outputs = model.predictor.run(made.batch)
@@ -180,7 +192,7 @@ def _fetch(image: Image) -> bytes | PredictionError:
     if image.size == 0:
         return error("not_an_image", "the object is empty")
     try:
-        return _s3().get_object(Bucket=_bucket(), Key=image.key, IfMatch=image.etag)["Body"].read()
+        return s3_client().get_object(Bucket=bucket_name(), Key=image.key, IfMatch=image.etag)["Body"].read()
     except ClientError as problem:
         if problem.response["Error"]["Code"] in ("NoSuchKey", "404", "PreconditionFailed", "412"):
             # It is gone or another by now; `collect` leaves out what is not the present version.
@@ -191,12 +203,12 @@ def _fetch(image: Image) -> bytes | PredictionError:
 def _stored_model() -> tuple[str, str, str]:
     """Name, precision and SHA-256 of the model that the store holds, from its manifest alone."""
     store = ModelStore.from_environment()
-    manifest = _s3().get_object(Bucket=store.bucket, Key=store.key(MANIFEST))["Body"].read().decode()
+    manifest = s3_client().get_object(Bucket=store.bucket, Key=store.key(MANIFEST))["Body"].read().decode()
     return store.name, store.precision, parse_manifest(manifest)[store.params_file]
 
 
 @functools.cache
-def _s3():
+def s3_client():
     import boto3
     from botocore.config import Config
 
@@ -205,12 +217,12 @@ def _s3():
     )
 
 
-def _bucket() -> str:
+def bucket_name() -> str:
     return os.environ["BULK_BUCKET_NAME"]
 
 
 def _objects(prefix: str) -> Iterator[dict[str, Any]]:
-    for page in _s3().get_paginator("list_objects_v2").paginate(Bucket=_bucket(), Prefix=prefix):
+    for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket_name(), Prefix=prefix):
         yield from page.get("Contents", [])
 
 
@@ -225,7 +237,7 @@ def _exists(key: str) -> bool:
 
 
 def _read(key: str) -> bytes:
-    return _s3().get_object(Bucket=_bucket(), Key=key)["Body"].read()
+    return s3_client().get_object(Bucket=bucket_name(), Key=key)["Body"].read()
 
 
 def _write_once(key: str, body: bytes) -> bool:
@@ -233,7 +245,9 @@ def _write_once(key: str, body: bytes) -> bool:
     from botocore.exceptions import ClientError
 
     try:
-        _s3().put_object(Bucket=_bucket(), Key=key, Body=body, IfNoneMatch="*", ContentType="application/x-ndjson")
+        s3_client().put_object(
+            Bucket=bucket_name(), Key=key, Body=body, IfNoneMatch="*", ContentType="application/x-ndjson"
+        )
     except ClientError as problem:
         if problem.response["Error"]["Code"] in ("PreconditionFailed", "412"):
             return False
@@ -243,7 +257,7 @@ def _write_once(key: str, body: bytes) -> bool:
 
 def _write_lines(key: str, lines: Iterator[str]) -> None:
     """Write lines as one object, in parts where it is large, so that a reader sees all of it or nothing."""
-    s3, bucket = _s3(), _bucket()
+    s3, bucket = s3_client(), bucket_name()
     parts: list[dict[str, Any]] = []
     buffer, upload = bytearray(), None
     for line in lines:
@@ -261,5 +275,7 @@ def _write_lines(key: str, lines: Iterator[str]) -> None:
 
 
 def _part(upload: str, key: str, number: int, body: bytearray) -> dict[str, Any]:
-    answer = _s3().upload_part(Bucket=_bucket(), Key=key, UploadId=upload, PartNumber=number, Body=bytes(body))
+    answer = s3_client().upload_part(
+        Bucket=bucket_name(), Key=key, UploadId=upload, PartNumber=number, Body=bytes(body)
+    )
     return {"PartNumber": number, "ETag": answer["ETag"]}

@@ -7,10 +7,9 @@ import gc
 
 gc.disable()  # what is imported stays: looking for garbage among it takes a seventh of the imports' time
 
-import os  # noqa: E402
 from concurrent.futures import wait  # noqa: E402
 
-from . import decoder, model_store  # noqa: E402
+from . import decoder, model_store, snapshot  # noqa: E402
 
 decoder.SHARED.start()  # forked while there are no threads yet
 loading = model_store.load_ahead()
@@ -20,6 +19,8 @@ from .lambda_function import lambda_handler  # noqa: E402, F401
 gc.freeze()
 gc.enable()
 
-# Lambda stops such an environment after this import, for as long as nobody asks.
-if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
+# Lambda stops such an environment after this import: until somebody asks, or to copy it.
+if snapshot.initialization() in snapshot.WAITING:
     wait([loading])
+if snapshot.is_taken():
+    snapshot.register(decoder.SHARED)

@@ -37,6 +37,14 @@ GATEWAY_STATUS = {
     "unavailable": 503,  # the function crashed or did not start, or Lambda throttled it; trying again is worth it
 }
 
+# And to whom may not ask, where the stack's parameter Auth asks for a key or a signature. Asking again does not help.
+GUARD_STATUS = {
+    "key_not_valid": 403,  # no key, one that is unknown or disabled, or another API's
+    "signature_not_valid": 403,  # no signature, a wrong or an expired one, or one of an unknown access key
+    "access_denied": 403,  # signed, by a principal that may not invoke the API
+    "quota_exceeded": 429,  # the key's requests of the day are used up
+}
+
 
 class PredictionError(Exception):
     """What a request fails with when the failure has a name in the contract.

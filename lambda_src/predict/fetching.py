@@ -26,6 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from . import codings
 from .addresses import Address, AllowedHosts, Target, is_public, parse
 from .errors import PredictionError, error, shown
+from .room import Room, Share
 
 MAX_BYTES = 10_000_000  # coded, and decoded
 MAX_SECONDS = 10.0
@@ -131,12 +132,13 @@ def fetch(
     contact: str = CONTACT_URL,
     resolver: Resolver = system_resolver,
     ssl_context: ssl.SSLContext | None = None,
+    room: Room | None = None,
 ) -> bytes:
     """Get what `url` names, following at most `max_redirects` redirects, each checked like the first address.
 
     `max_bytes` caps the body, as it is sent and as it is decoded; `max_seconds` everything together. `contact`: where
     the hosts' owners find who asks, printable ASCII. `resolver(host, port)` returns addresses as text or raises
-    OSError. `ssl_context` replaces the system's trusted certificates.
+    OSError. `ssl_context` replaces the system's trusted certificates. `room`: what this image shares with others.
 
     Raises PredictionError: 400 `url_malformed` or `address_not_public`; 413 `image_too_large`; 502 `host_not_found`,
     `host_unreachable`, `host_certificate`, `host_answer` or `too_many_redirects`; 504 `fetch_timeout`.
@@ -146,7 +148,7 @@ def fetch(
     target = parse(url)
     for _hop in range(max_redirects + 1):
         addresses = _public_addresses(target, clock, allowed, resolver)
-        answer = _get(target, addresses, headers, cookies, clock, max_bytes, ssl_context)
+        answer = _get(target, addresses, headers, cookies, clock, max_bytes, ssl_context, room or Room())
         if isinstance(answer, bytes):
             return answer
         try:
@@ -197,6 +199,7 @@ def _get(
     clock: _Clock,
     max_bytes: int,
     ssl_context: ssl.SSLContext | None,
+    room: Room,
 ) -> bytes | str:
     """Ask one host: the body, or the Location that it redirects to."""
     connection = _connect(target, addresses, clock, ssl_context)
@@ -207,7 +210,10 @@ def _get(
             cookies.take(target, response.headers.getlist("set-cookie"))
             if response.status in _REDIRECTS:
                 return _location(target, response)
-            return _body(target, response, clock, max_bytes)
+            with room.share() as share:
+                body = _body(target, response, clock, max_bytes, share)
+                with room.decoding:
+                    return _decoded(target, response.headers.get("content-encoding", ""), body, max_bytes, share)
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as problem:
         if watchdog.fired or isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)):
             raise clock.timeout() from None
@@ -348,7 +354,9 @@ def _location(target: Target, response: urllib3.response.HTTPResponse) -> str:
     return location
 
 
-def _body(target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int) -> bytes:
+def _body(
+    target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int, share: Share
+) -> bytes:
     if not 200 <= response.status < 300 or (response.status in _WITHOUT_AN_IMAGE and not _is_whole(response)):
         raise error("host_answer", f"{shown(target.host)} answered {response.status} instead of 200 with an image")
     length = response.headers.get("content-length", "")
@@ -359,11 +367,15 @@ def _body(target: Target, response: urllib3.response.HTTPResponse, clock: _Clock
         body += chunk
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
+        share.take(len(chunk))
         clock.left()
     clock.left()  # the watchdog may have ended a body that has no length
-    coding = response.headers.get("content-encoding", "")
+    return bytes(body)
+
+
+def _decoded(target: Target, coding: str, body: bytes, max_bytes: int, share: Share) -> bytes:
     try:
-        decoded = codings.decode(bytes(body), coding, max_bytes)
+        decoded = codings.decode(body, coding, max_bytes)
     except codings.CodingError as problem:
         raise error(
             "host_answer",
@@ -372,6 +384,7 @@ def _body(target: Target, response: urllib3.response.HTTPResponse, clock: _Clock
         ) from None
     if len(decoded) > max_bytes:
         raise _too_large(max_bytes)
+    share.take(len(decoded) - len(body))
     return decoded
 
 

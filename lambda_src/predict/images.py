@@ -1,4 +1,4 @@
-"""From a stranger's bytes to the network's input: decode with Pillow, then resize with a library of SIMD code.
+"""From a stranger's bytes to the network's input: decode with Pillow, then resize (`resizing`).
 
 A file's first bytes say which format's module reads it (jpeg.py, png.py, …), and the size is checked from the header
 before any pixel is decoded. The judge of how a picture looks is what browsers show.
@@ -9,10 +9,9 @@ import math
 import warnings
 from typing import NamedTuple, cast
 
-from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, ImageMath
 
-from . import fitting, jpeg, signatures
+from . import fitting, jpeg, resizing, signatures
 from .errors import PredictionError, error
 from .fitting import Fitting
 from .picture import WHITE, Picture, Unsupported, grey_of_16_bits
@@ -24,10 +23,6 @@ ENOUGH = fitting.DEFAULT.enough  # pixels of a side that the usual input is made
 _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
           5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
           8: Image.Transpose.ROTATE_90}  # fmt: skip
-# The filter that Pillow calls bicubic, widened as Pillow does to the area that an output pixel covers. With it the
-# predictions differ least from those after cv2.resize's bilinear default, and from those of the undisturbed picture;
-# bilinear blurs. Pillow's own resize takes five times as long (benchmarks/README.md).
-_FILTER = ResizeAlg.convolution(FilterType.catmull_rom)
 _REDUCED_FROM = 16  # pixels for each of the input's from which averaging whole blocks first is quicker
 _NO_MEMORY = "the image needs more memory to decode than there is"
 
@@ -195,8 +190,6 @@ def prepare(picture: Image.Image, fitting: Fitting = fitting.DEFAULT) -> memoryv
         first, above = int(left), int(top)
         picture = picture.reduce((across, down), (first, above, math.ceil(left + width), math.ceil(top + height)))
         left, top = left - first, top - above
-    box = CropBox(left / across, top / down, width / across, height / down)
-    square = Image.new("RGB", (size, size))
-    Resizer().resize_pil(picture, square, ResizeOptions(_FILTER, crop_box=box))
+    square = resizing.square(picture, size, (left / across, top / down, width / across, height / down))
     planes = b"".join(square.tobytes("raw", channel) for channel in "RGB")
     return memoryview(planes).cast("B", (1, 3, size, size))

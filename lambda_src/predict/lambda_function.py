@@ -9,7 +9,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +18,12 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from . import decoder, fetching, model_store, payload, predictor
+from . import decoder, fetching, model_store, payload, predictor, several, snapshot
 from .errors import PredictionError, error, shown
 from .limits import GATEWAY_SECONDS
 from .model_store import Model
 from .request import Request, is_ping
+from .room import Room
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "predict")  # the stack names its project
 NAMESPACE = "ServerlessPredictions"
@@ -30,6 +32,8 @@ UNSURE = 0.5  # below this the best class is a guess
 METHODS = ("GET", "POST")
 # Whose pages may ask, besides the API's own: `*`, one origin, or nobody.
 ALLOW_ORIGIN = os.environ.get("ALLOW_ORIGIN", "")
+# Which headers such a page may send: those of a key or a signature, too, where the endpoint asks for one.
+ALLOW_HEADERS = os.environ.get("ALLOW_HEADERS", "Content-Type")
 RESERVE_SECONDS = 1.5  # kept back to answer in, and for what is under way when the limit comes
 HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 METRIC_NAMES = {"load": "ModelLoadTime", "fetch": "FetchTime", "decode": "DecodeTime", "predict": "PredictTime"}
@@ -48,8 +52,14 @@ class Record:
         left = min(context.get_remaining_time_in_millis() / 1000, GATEWAY_SECONDS - waited(event, time.time()))
         self.deadline = self.started + left - RESERVE_SECONDS
         # The logger's own: the environment's first invocation, and false where Lambda provisioned it beforehand.
-        self.cold_start: bool = logger.get_current_keys()["cold_start"]
+        self.cold_start: bool | str = logger.get_current_keys()["cold_start"]
+        if self.cold_start and snapshot.is_taken():
+            self.cold_start = snapshot.RESTORED
+            logger.append_keys(cold_start=self.cold_start)
         self.stages: dict[str, float] = {}  # milliseconds
+        self.each: dict[str, list[float]] = {}  # of several images: the milliseconds of each one
+        self.seen: list[dict[str, Any]] = []  # `_seen` of each image
+        self.codes: Counter[str] = Counter()
         self.fields: dict[str, Any] = {}
         self.request: Request | None = None  # none where the event is no request
         context_of = event.get("requestContext") if isinstance(event, dict) else None
@@ -68,9 +78,17 @@ class Record:
 
     def refused(self, problem: PredictionError) -> None:
         """Note why the request was refused."""
-        self.fields |= {"code": problem.code, "error": problem.message}
-        if problem.detail:
-            self.fields["detail"] = problem.detail
+        self.codes[problem.code] += 1
+        self.fields |= _noted(problem)
+
+    def refused_one(self, place: int, problem: PredictionError) -> None:
+        """Note why one of several images has no predictions."""
+        self.codes[problem.code] += 1
+        self.fields.setdefault("errors", []).append({"place": place, **_noted(problem)})
+
+
+def _noted(problem: PredictionError) -> dict[str, str]:
+    return {"code": problem.code, "error": problem.message} | ({"detail": problem.detail} if problem.detail else {})
 
 
 def waited(event: Any, now: float) -> float:
@@ -129,6 +147,8 @@ def respond(record: Record, request: Request) -> dict[str, Any] | None:
     if request.method not in METHODS:
         raise error("method_not_allowed", f"{shown(request.method)} is not allowed on /predict: use GET or POST")
     asked = _in_query(request) if request.method == "GET" else payload.read(request)
+    if asked.urls:
+        return _answers(record, asked.urls, asked.top)
     return _answer(record, _image(record, asked), asked.top)
 
 
@@ -151,19 +171,75 @@ def _answer(record: Record, data: bytes, top: int) -> dict[str, Any]:
         with record.stage("decode") as seconds:
             made = _decoder.prepare(data, seconds, model.description.fitting)
     with record.stage("predict"):
-        outputs = model.predictor.run(made.batch)
-        predictions = predictor.rank(outputs[0], model.labels, top)
-        verdict = model.description.verdict(outputs)
-    record.fields |= verdict
-    record.fields["best"] = round(predictions[0]["probability"], 4)
+        seen = _seen(record, model, made, top)
+    record.fields |= {name: value for name, value in seen.items() if name != "predictions"}
+    record.fields["best"] = _best(seen)
     return {
-        "predictions": predictions,
-        **verdict,
+        **seen,
         "model": model.told,
         "cold_start": record.cold_start,
         "timings_ms": {"fetch": 0.0, **record.stages},  # "load" where this request loaded the model
         **made.said,
     }
+
+
+def _answers(record: Record, urls: tuple[str, ...], top: int) -> dict[str, Any]:
+    """Of several images, in the order of `urls`, each one's own answer or error; what is true of all is told once."""
+    record.fields |= {"source": "urls", "images": len(urls)}
+    model = _loaded_model(record)
+    record.each = {"fetch": [], "decode": [], "predict": []}
+    with record.stage("fetch") as seconds:
+        fetch = _fetcher(seconds, Room(several.MAX_BYTES))
+    results: list[dict[str, Any]] = [{}] * len(urls)
+    for done, image in enumerate(several.fetched(urls, fetch)):
+        timings = {"fetch": image.milliseconds, "decode": 0.0, "predict": 0.0}
+        try:
+            results[image.place] = _one_of_several(record, model, image, top, len(urls) - done, timings)
+        except PredictionError as problem:
+            record.refused_one(image.place, problem)
+            results[image.place] = problem.body()
+        for stage, milliseconds in timings.items():
+            record.each[stage] += [milliseconds] * (milliseconds > 0)
+    record.fields |= {"answered": len(record.seen), "failed": len(urls) - len(record.seen)}
+    # The images are fetched at the same time, and decoded and predicted one after another.
+    record.stages["fetch"] = max(record.each["fetch"], default=0.0)
+    record.stages |= {stage: round(sum(record.each[stage]), 1) for stage in ("decode", "predict")}
+    return {
+        "results": results,
+        "model": model.told,
+        "cold_start": record.cold_start,
+        "timings_ms": record.stages,
+    }
+
+
+def _one_of_several(
+    record: Record, model: Model, image: several.Fetched, top: int, waiting: int, timings: dict[str, float]
+) -> dict[str, Any]:
+    """The answer for one of `waiting` images; writes into `timings`. Raises PredictionError for this image alone."""
+    if isinstance(image.data, PredictionError):
+        raise image.data
+    record.fields["bytes"] = record.fields.get("bytes", 0) + len(image.data)
+    seconds, begun = several.decode_seconds(record.deadline, waiting), time.monotonic()
+    try:
+        made = _decoder.prepare(image.data, seconds, model.description.fitting)
+    finally:
+        decoded = time.monotonic()
+        timings["decode"] = round((decoded - begun) * 1000, 1)
+    seen = _seen(record, model, made, top)
+    timings["predict"] = round((time.monotonic() - decoded) * 1000, 1)
+    return {**seen, "timings_ms": timings, **made.said}
+
+
+def _seen(record: Record, model: Model, made: decoder.Prepared, top: int) -> dict[str, Any]:
+    """The classes of one image, and whether the model knows the like of it."""
+    outputs = model.predictor.run(made.batch)
+    seen = {"predictions": predictor.rank(outputs[0], model.labels, top), **model.description.verdict(outputs)}
+    record.seen.append(seen)
+    return seen
+
+
+def _best(seen: dict[str, Any]) -> float:
+    return round(seen["predictions"][0]["probability"], 4)
 
 
 def _image(record: Record, asked: payload.Asked) -> bytes:
@@ -173,12 +249,18 @@ def _image(record: Record, asked: payload.Asked) -> bytes:
         return asked.data or b""
     record.fields["source"] = "url"
     with record.stage("fetch") as seconds:
-        return fetching.fetch(
-            asked.url,
-            max_seconds=min(seconds, fetching.MAX_SECONDS),
-            allowed=_allowed_hosts(os.environ.get("ALLOWED_PRIVATE_HOSTS", "")),
-            contact=_contact(os.environ.get("CONTACT_URL") or fetching.CONTACT_URL),
-        )
+        return _fetcher(seconds)(asked.url)
+
+
+def _fetcher(seconds: float, room: Room | None = None) -> Callable[[str], bytes]:
+    """`fetching.fetch` with the function's settings. Raises PredictionError 503 where they are malformed."""
+    return functools.partial(
+        fetching.fetch,
+        max_seconds=min(seconds, fetching.MAX_SECONDS),
+        allowed=_allowed_hosts(os.environ.get("ALLOWED_PRIVATE_HOSTS", "")),
+        contact=_contact(os.environ.get("CONTACT_URL") or fetching.CONTACT_URL),
+        room=room,
+    )
 
 
 @functools.lru_cache(maxsize=1)
@@ -211,7 +293,7 @@ def _headers(record: Record) -> dict[str, str]:
         headers |= {
             "Access-Control-Allow-Origin": ALLOW_ORIGIN,
             "Access-Control-Allow-Methods": ", ".join(METHODS),
-            "Access-Control-Allow-Headers": "Content-Type",
+            "Access-Control-Allow-Headers": ALLOW_HEADERS,
             "Access-Control-Expose-Headers": "X-Cold-Start, X-Version, Retry-After",
             "Access-Control-Max-Age": "600",
             "Vary": "Origin",
@@ -222,7 +304,7 @@ def _headers(record: Record) -> dict[str, str]:
 def _report(record: Record, status: int, defect: Exception | None) -> None:
     """One log line and the metrics of one request. No picture, no query string, no header, no credential."""
     total = round((time.monotonic() - record.started) * 1000, 1)
-    code = record.fields.setdefault("code", "ok")
+    record.fields.setdefault("code", "ok")
     line = {
         "api_request_id": record.request_id,
         "method": record.request.method[:16] if record.request else None,
@@ -237,14 +319,15 @@ def _report(record: Record, status: int, defect: Exception | None) -> None:
     metrics.add_metric("Requests", MetricUnit.Count, 1)
     metrics.add_metric("Latency", MetricUnit.Milliseconds, total)
     for stage, milliseconds in record.stages.items():
-        metrics.add_metric(METRIC_NAMES[stage], MetricUnit.Milliseconds, milliseconds)
-    if "known" in record.fields:  # as 0 or 1, so that the mean is the share: it grows when other pictures come
-        metrics.add_metric("Unknown", MetricUnit.Count, int(not record.fields["known"]))
+        for value in record.each.get(stage, [milliseconds]):
+            metrics.add_metric(METRIC_NAMES[stage], MetricUnit.Milliseconds, value)
+    for seen in record.seen:  # as 0 or 1, so that the mean is the share
+        if "known" in seen:  # which grows when other pictures come
+            metrics.add_metric("Unknown", MetricUnit.Count, int(not seen["known"]))
+        metrics.add_metric("Unsure", MetricUnit.Count, int(_best(seen) < UNSURE))
     # The endpoint's own failures: other people's hosts cause the other 5xx. As 0 or 1, so that the mean is a rate.
     metrics.add_metric("Faults", MetricUnit.Count, int(status in (500, 503)))
-    if "best" in record.fields:
-        metrics.add_metric("Unsure", MetricUnit.Count, int(record.fields["best"] < UNSURE))
-    if code != "ok":
+    for code, count in record.codes.items():
         dimensions = {"service": SERVICE, "code": code}
-        with single_metric("Errors", MetricUnit.Count, 1, namespace=NAMESPACE, default_dimensions=dimensions):
+        with single_metric("Errors", MetricUnit.Count, count, namespace=NAMESPACE, default_dimensions=dimensions):
             pass  # printed on leaving

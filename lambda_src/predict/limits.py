@@ -12,3 +12,4 @@ MEGABYTES_PER_VCPU = 1769
 GATEWAY_SECONDS = 29.0  # after which API Gateway gives up
 
 TOP_DEFAULT, TOP_MAX = 5, 20  # classes in an answer
+URLS_MAX = 16  # images in a request

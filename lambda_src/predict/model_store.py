@@ -15,6 +15,7 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from . import credentials
 from .description import NOTHING_SAID, Description
 from .errors import PredictionError, error
 from .fitting import DEFAULT, Fitting
@@ -143,12 +144,13 @@ class ModelStore:
 _model: Model | None = None
 _ahead: Future | None = None
 _described_ahead: Future | None = None  # what that model says of itself
+_loader: ThreadPoolExecutor | None = None  # its thread
 
 
 def load_ahead() -> Future:
     """Begin to load the environment's model in a thread of its own, for the first `loaded_model` to take."""
-    global _ahead, _described_ahead
-    pool = ThreadPoolExecutor(1)
+    global _ahead, _described_ahead, _loader
+    pool = _loader = ThreadPoolExecutor(1)
     description: Future = Future()
 
     def load() -> Model:
@@ -162,6 +164,16 @@ def load_ahead() -> Future:
     _ahead = pool.submit(load)
     pool.shutdown(wait=False)
     return _ahead
+
+
+def settle() -> None:
+    """Wait for the loading that began ahead, keep its model, and let its thread end. A failure leaves no model."""
+    global _ahead, _loader, _model
+    if _loader:
+        _loader.shutdown(wait=True)
+    if _ahead and not _ahead.exception():
+        _model = _ahead.result()
+    _ahead = _loader = None
 
 
 def expected_fitting(max_seconds: float) -> Fitting:
@@ -228,20 +240,20 @@ def read_labels(synset: bytes) -> list[str]:
 def get_from_s3(bucket: str, max_seconds: float) -> GetObject:
     """A function that gets the object of a key from S3 as bytes; it may be called from several threads.
 
-    Region, credentials and endpoint are the environment's, by the names that AWS's SDKs use. boto3 would do the same:
-    importing it and making its client takes ten times as long (benchmarks/README.md).
+    Region, credentials (`credentials.current`) and endpoint are the environment's, by the names that AWS's SDKs use.
+    boto3 would do the same: importing it and making its client takes ten times as long (benchmarks/README.md).
 
     Raises PredictionError 503 where the environment has no credentials; the function does what `s3_error` says, and
     504 `time_limit` after `max_seconds`.
     """
     deadline = time.monotonic() + max_seconds
-    if not os.environ.get("AWS_ACCESS_KEY_ID"):  # the library would ask the instance metadata service next
-        raise error("model_store_unreachable", "the function has no credentials for its model store: give it a role")
+    keys = credentials.current()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     china = region.startswith("cn-") and not os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = {"endpoint": f"https://s3.{region}.amazonaws.com.cn"} if china else {}
     store = S3Store(
         bucket,
-        config={"endpoint": f"https://s3.{region}.amazonaws.com.cn"} if china else None,
+        config={**endpoint, **keys} or None,  # type: ignore[arg-type]  # names that it knows
         client_options={"allow_http": True, "connect_timeout": "2s", "timeout": f"{max_seconds:.3f}s"},
         retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=max_seconds)},
     )

@@ -1,4 +1,4 @@
-"""The body of a POST: an image's bytes, a form with a file, or JSON with an address or with an image in base64."""
+"""The body of a POST: an image's bytes, a form with a file, or JSON with addresses or with an image in base64."""
 
 import binascii
 import io
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 import pybase64
 
 from .errors import error, shown
-from .limits import BODY_BYTES, TOP_DEFAULT, TOP_MAX
+from .limits import BODY_BYTES, TOP_DEFAULT, TOP_MAX, URLS_MAX
 from .request import Request
 
 # Besides image/*: the names that clients give to bytes, or to nothing in particular.
@@ -32,11 +32,12 @@ _IMAGE_MEMBERS = ("image", "data", "b64", "image_bytes", "bytes")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request asks for: the `top` classes of the image at `url`, or of the one in `data`."""
+    """What a request asks for: the `top` classes of the image at `url`, of the one in `data`, or of each at `urls`."""
 
     top: int
     url: str | None = None
     data: bytes | None = None
+    urls: tuple[str, ...] = ()
 
 
 def parse_top(text: str | None) -> int:
@@ -96,20 +97,33 @@ def _of_json(data: bytes) -> Asked:
         if batch in asked:
             return _of_batch(asked, batch)
     image = [name for name in _IMAGE_MEMBERS if name in asked]
-    unknown = sorted(asked.keys() - {"url", "top", *image[:1]})
+    unknown = sorted(asked.keys() - {"url", "urls", "top", *image[:1]})
     if unknown:
-        raise error("parameter_unknown", f"the member {shown(unknown[0])} is unknown (allowed: image, top, url)")
+        raise error("parameter_unknown", f"the member {shown(unknown[0])} is unknown (allowed: image, top, url, urls)")
     top = _json_top(asked.get("top", TOP_DEFAULT))
-    if image and "url" in asked:
-        raise error("parameter_repeated", f"both url and {image[0]} are given: expected one image")
+    given = [name for name in ("url", "urls", *image) if name in asked]
+    if len(given) > 1:
+        raise error("parameter_repeated", f"both {given[0]} and {given[1]} are given: expected one of them")
     if image:
         return Asked(top, data=_in_base64(asked[image[0]], image[0]))
+    if "urls" in asked:
+        return Asked(top, urls=_json_urls(asked["urls"]))
     if "url" not in asked:
         raise error("parameter_missing", 'the member url is missing: expected {"url": "…", "top": 5}')
     url = asked["url"]
     if not isinstance(url, str) or not url:
         raise error("parameter_malformed", "url is empty or not a string")
-    return Asked(top, data=_in_data_url(url)) if url[:5].lower() == "data:" else Asked(top, url=url)
+    return Asked(top, data=in_data_url(url)) if is_data_url(url) else Asked(top, url=url)
+
+
+def _json_urls(urls: Any) -> tuple[str, ...]:
+    if not isinstance(urls, list) or not 1 <= len(urls) <= URLS_MAX:
+        came = f"has {len(urls)} entries" if isinstance(urls, list) else "is no list"
+        raise error("parameter_malformed", f"urls {came}: expected 1 to {URLS_MAX} addresses")
+    for place, url in enumerate(urls):
+        if not isinstance(url, str) or not url:
+            raise error("parameter_malformed", f"urls[{place}] is empty or not a string")
+    return tuple(urls)
 
 
 def _of_batch(asked: dict[str, Any], name: str) -> Asked:
@@ -137,13 +151,21 @@ def _in_base64(value: Any, name: str) -> bytes:
         value = next(iter(value.values()))
     if not isinstance(value, str) or not value:
         raise error("parameter_malformed", f"{name} is not an image in base64: expected a string, or send its url")
-    if value[:5].lower() == "data:":
-        return _in_data_url(value)
+    if is_data_url(value):
+        return in_data_url(value)
     return _decoded(value, name)
 
 
-def _in_data_url(url: str) -> bytes:
-    """The bytes in a `data:` URL: https://www.rfc-editor.org/rfc/rfc2397"""
+def is_data_url(url: str) -> bool:
+    """Whether a URL holds what it names."""
+    return url[:5].lower() == "data:"
+
+
+def in_data_url(url: str) -> bytes:
+    """The bytes in a `data:` URL: https://www.rfc-editor.org/rfc/rfc2397
+
+    Raises PredictionError 400: `url_malformed` without a comma, `parameter_malformed` for what is no base64.
+    """
     head, comma, data = url.partition(",")
     if not comma:
         raise error("url_malformed", "the data: URL has no comma: expected data:image/…;base64,…")

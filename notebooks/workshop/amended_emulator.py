@@ -1,10 +1,16 @@
-"""MiniStack with three amendments, without which versions would not work here as they do on AWS.
+"""MiniStack with six amendments, without which versions, errors and the inbox would not be here as they are on AWS.
 
 - It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
   https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 - It keeps a function's reserved concurrency for the function alone: here it holds for its versions and aliases too.
   https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+- It leaves out the gateway responses of an API's OpenAPI text: here the API has them.
+  https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-gateway-responses.html
 - It gives the SAM transform no parameters: here the transform sees those of the stack, as on AWS.
+- It runs SnapStart's hooks and does not tell the function that it is in a snapshot: here the variable says so.
+  https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+- It keeps the text that a template's parameter is, where a mapping's number of batches at once is one: its poller fails
+  then. CloudFormation makes it a number.
 
 The Python of the emulator's own environment runs this file, where nothing else of the lab is.
 """
@@ -15,7 +21,8 @@ import sys
 from typing import Any
 
 from ministack import app  # type: ignore[import-not-found]
-from ministack.services import lambda_svc  # type: ignore[import-not-found]
+from ministack.core import lambda_runtime  # type: ignore[import-not-found]
+from ministack.services import apigateway_v1, lambda_svc  # type: ignore[import-not-found]
 from ministack.services.cloudformation import changesets, engine, handlers  # type: ignore[import-not-found]
 from samtranslator.translator import transform
 
@@ -57,6 +64,19 @@ def share_concurrency() -> None:
     lambda_svc._reserved_concurrency = shared
 
 
+def take_gateway_responses() -> None:
+    """Let an API answer its own errors as the text says that it is made from."""
+    make = apigateway_v1._import_rest_api
+
+    def made(spec: dict[str, Any], base: Any = None) -> str:
+        api = make(spec, base)
+        for kind, response in spec.get("x-amazon-apigateway-gateway-responses", {}).items():
+            apigateway_v1._put_gateway_response(api, kind, response)
+        return api
+
+    apigateway_v1._import_rest_api = made
+
+
 def hand_on_parameters() -> None:
     """Let the SAM transform see the parameters of the stack that it is applied for."""
     apply, expand = engine._apply_transforms, transform.transform
@@ -73,8 +93,36 @@ def hand_on_parameters() -> None:
     transform.transform = lambda template, _none, policies: expand(template, _parameters.get({}), policies)
 
 
+def tell_of_snapshots() -> None:
+    """Set AWS_LAMBDA_INITIALIZATION_TYPE for the environments of a version that has a snapshot."""
+    credentials = lambda_runtime.execution_credentials
+
+    def with_the_kind(config: dict[str, Any]) -> dict[str, str]:
+        # The worker's own variables come last: this is the one place where they can be added to.
+        taken = (config.get("SnapStart") or {}).get("OptimizationStatus") == "On"
+        kind = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"} if taken else {}
+        return credentials(config) | kind
+
+    lambda_runtime.execution_credentials = with_the_kind
+
+
+def count_batches() -> None:
+    """Let a queue's mapping have its number of batches at once as text, as `!Ref` of a parameter is."""
+    at_once = lambda_svc._sqs_esm_concurrency
+
+    def counted(mapping: dict[str, Any], *rest: Any) -> int:
+        scaling = mapping.get("ScalingConfig") or {}
+        numbers = {name: int(value) for name, value in scaling.items()}
+        return at_once({**mapping, "ScalingConfig": numbers}, *rest)
+
+    lambda_svc._sqs_esm_concurrency = counted
+
+
 if __name__ == "__main__":
     follow_weights()
+    tell_of_snapshots()
     share_concurrency()
+    take_gateway_responses()
     hand_on_parameters()
+    count_batches()
     sys.exit(app.main())

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop import ROOT, ToldError
+from workshop import ROOT, ToldError, together
 
 TOOLCHAIN, APPLICATION = "toolchain.yml", "template.yml"
 MODELS = ("practice", "efficientnet-lite0", "imagenet")  # sources with a name of their own
@@ -284,10 +284,8 @@ def check_together(values: Mapping[str, str]) -> None:
     model, precision = values.get("MODEL", MODELS[0]), values.get("PRECISION", "")
     if precision == "int8":
         _check_int8(model)
-    if "Runtime" in values and values.get("TARGET", "local") == "local":
-        raise ChoiceError("Runtime needs TARGET=aws: the emulator runs functions by the Python that PYTHON= names")
-    if values.get("WithPipeline") == "true" and values.get("TARGET", "local") == "local":
-        raise ChoiceError("WithPipeline=true needs TARGET=aws: the emulator has no CodePipeline")
+    if problem := together.problem(values):
+        raise ChoiceError(problem)
 
 
 def _check_int8(model: str) -> None:
@@ -319,6 +317,7 @@ VARIABLES: dict[str, Callable[[str], str] | None] = {
     "PROJECT_ID": check_project_id,
     "PORT": check_port,
     "PYTHON": None,  # the set-up checks it
+    "NAME": None,  # the program that makes keys checks it
     "ARGS": None,  # the program that gets them checks them
 }
 

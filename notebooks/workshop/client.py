@@ -12,6 +12,7 @@ from uuid import uuid4
 import requests
 
 from predict.model_files import SYNSET
+from workshop import access
 from workshop.lab import Lab, LabError
 from workshop.samples import sample_path
 
@@ -37,6 +38,31 @@ def predict_url(lab: Lab) -> str:
 def hello_url(lab: Lab) -> str:
     """The URL of the API's front page. Raises LabError when the stack is not deployed."""
     return _api_url(lab, "HelloUrl", "")
+
+
+def endpoint(lab: Lab) -> access.Endpoint:
+    """The URL of `/predict`, and what a request to it must carry. Raises LabError when the stack is not deployed."""
+    return access.Endpoint(predict_url(lab), auth(lab))
+
+
+def auth(lab: Lab, wait: float = 60.0) -> access.Auth | None:
+    """What requests and httpx take as `auth`: None, the lab's own API key, or a signature of the lab's credentials.
+
+    The key is made when there is none. API Gateway takes a new key after some seconds: asks with it until then. Raises
+    TimeoutError after `wait` s, and LabError when the stack is not deployed.
+    """
+    url, mode = predict_url(lab), access.mode(lab)
+    if mode == "none":
+        return None
+    if mode == "iam":
+        return access.signed(lab)
+    value, is_new = access.own_key(lab)
+    keyed, deadline = access.Keyed(value), time.monotonic() + wait
+    while is_new and requests.get(url, auth=keyed, timeout=60).status_code == 403:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the endpoint does not take the lab's new key after {wait:.0f} s")
+        time.sleep(0.5)
+    return keyed
 
 
 def labels(lab: Lab) -> list[str]:
@@ -76,7 +102,7 @@ def timed_sample(lab: Lab, name: str = "golf_ball", top: int = 5) -> tuple[dict,
     """As `predict_sample`, and the seconds from the request until the answer."""
     with lent_sample(lab, name) as url:
         query: dict[str, str | int] = {"url": url, "top": top}
-        answer = _checked(requests.get(predict_url(lab), params=query, timeout=60))
+        answer = _checked(requests.get(predict_url(lab), params=query, auth=auth(lab), timeout=60))
     return answer.json(), answer.elapsed.total_seconds()
 
 
@@ -110,10 +136,10 @@ def traced(lab: Lab, picture_url: str, count: int, wait: float = 60.0) -> list[T
     Raises requests.HTTPError, in the endpoint's own words, when refused, and TimeoutError when the lines are not there
     after `wait` s.
     """
-    url, since, asked = predict_url(lab), time.time() - 1, []
+    url, own, since, asked = predict_url(lab), auth(lab), time.time() - 1, []
     for _ in range(count):
         begin = time.perf_counter()
-        answer = requests.get(url, params={"url": picture_url}, timeout=60)
+        answer = requests.get(url, params={"url": picture_url}, auth=own, timeout=60)
         asked.append((time.perf_counter() - begin, _checked(answer).json()))
     # A line and its answer tell the same stages, to the tenth of a millisecond.
     stages = [_stages(answer["timings_ms"]) for _, answer in asked]
@@ -122,7 +148,7 @@ def traced(lab: Lab, picture_url: str, count: int, wait: float = 60.0) -> list[T
         return [line for line in _requests(messages) if _stages(line["ms"]) in stages]
 
     lines = {_stages(line["ms"]): line for line in _logged(lab, since, wait, ours, count)}
-    return [Trace(seconds, answer, lines[own]) for (seconds, answer), own in zip(asked, stages, strict=True)]
+    return [Trace(seconds, answer, lines[each]) for (seconds, answer), each in zip(asked, stages, strict=True)]
 
 
 def _stages(timings: dict[str, float]) -> tuple[tuple[str, float], ...]:

@@ -32,7 +32,19 @@ from workshop import ROOT, ToldError
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
-SERVICES = ("s3", "iam", "sts", "cloudformation", "lambda", "apigateway", "logs", "monitoring", "states")
+SERVICES = (
+    "s3",
+    "iam",
+    "sts",
+    "cloudformation",
+    "lambda",
+    "apigateway",
+    "logs",
+    "monitoring",
+    "states",
+    "sqs",
+    "events",
+)
 ENVIRONMENT = ROOT / ".venv-emulator"
 PROGRAM = Path(__file__).with_name("amended_emulator.py")
 

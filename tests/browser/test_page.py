@@ -62,6 +62,24 @@ def test_each_sample_looks_to_the_network_as_in_full_size(page, practice_model):
     assert page.locator("#history").is_visible()
 
 
+def test_a_caption_of_two_lines_does_not_shift_its_picture(page):
+    boxes = [button.bounding_box() for button in page.locator(".samples button").all()]
+    shifts = {
+        round(image.bounding_box()["y"] - box["y"], 1)
+        for image, box in zip(page.locator(".samples img").all(), boxes, strict=True)
+    }
+    assert len(shifts) == 1, shifts
+    captions = page.locator(".samples span")
+    assert len({box["height"] for box in (one.bounding_box() for one in captions.all())}) > 1  # one has two lines
+
+
+def test_the_samples_of_its_classes_are_spelled_as_the_classes(page, practice_model):
+    classes = {label.split(" ", 1)[1].split(",")[0] for label in practice_model.labels}
+    shown = set(page.locator(".samples span").all_text_contents())
+    of_no_class = {name.removeprefix("unknown_") for name in SAMPLES if name.startswith("unknown_")}
+    assert shown - of_no_class <= classes
+
+
 def test_file_is_chosen_and_sent_as_it_is(page, received):
     with page.expect_request("**/predict?*") as request:
         page.set_input_files("#file", sample_path("golf_ball"))
@@ -161,20 +179,24 @@ def test_address_works_without_javascript(open_page, pictures):
 # What an answer says
 
 
-@pytest.mark.parametrize(("cold", "badge"), [(True, "cold start"), (False, "warm"), (None, None)])
+@pytest.mark.parametrize(
+    ("cold", "badge"), [(True, "cold start"), ("restored", "restored"), (False, "warm"), (None, None)]
+)
 def test_cold_start_is_told(page, cold, badge):
     answer_with(page, ANSWER if cold is None else ANSWER | {"cold_start": cold})
     page.locator("[data-name=golf_ball]").click()
     best(page)
     start = page.locator("#start")
     assert (start.inner_text() if start.is_visible() else None) == badge
-    assert ("cold start" in page.locator("#status").text_content()) == bool(cold)
+    told = page.locator("#status").text_content()
+    assert ("cold start" in told, "from a snapshot" in told) == (cold is True, cold == "restored")
 
 
 @pytest.mark.parametrize(
     ("cold", "load", "words"),
     [
         (True, 210, "Lambda started an environment and loaded the model first."),
+        ("restored", None, "Lambda started an environment from a snapshot of another."),
         (False, 210, "The environment was there already; it loaded the model first."),
         (False, None, "The model was in memory already."),
     ],
@@ -354,7 +376,7 @@ def test_large_file_that_the_browser_cannot_read(page):
 def test_every_error_of_the_contract_has_words(page):
     script = (ROOT / "lambda_src/hello/page.js").read_text()
     known = set(re.findall(r"^    (\w+): \"", re.search(r"WORDS = \{(.*?)\};", script, re.DOTALL)[1], re.MULTILINE))
-    codes = errors.STATUS | errors.GATEWAY_STATUS
+    codes = errors.STATUS | errors.GATEWAY_STATUS | errors.GUARD_STATUS
     # Not to be met from this page: it sends well-formed requests to the right path.
     impossible = {
         "request_malformed",

@@ -137,10 +137,12 @@ def test_the_page_of_the_contract_has_each_operation_and_code(site):
 
 
 def test_the_search_finds_a_word_of_a_notebook_without_a_network(site, shown):
-    window = shown[1440]
+    window, problems = shown[1440], []
+    window.on("console", lambda line: problems.append(line.text))
     window.goto(f"file://{site}/search.html?q=throttled")
+    window.get_by_text("Search finished").wait_for()
     results = window.locator("#search-results li a")
-    results.first.wait_for()
+    assert problems == []
     assert any("notebooks/08" in link.get_attribute("href") for link in results.all())
 
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests import building
 from workshop import ROOT, models
 from workshop.deployment import stacks
 from workshop.lab import connect
@@ -19,8 +20,7 @@ def packaged(deployed, lab, folder):
     for entry in s3.list_objects_v2(Bucket=deployed.artifact_bucket, Prefix="artifacts/")["Contents"]:
         source = {"Bucket": deployed.artifact_bucket, "Key": entry["Key"]}
         s3.copy_object(Bucket=lab.artifact_bucket, Key=entry["Key"], CopySource=source)
-    answer = lab.client("cloudformation").get_template(StackName=deployed.app_stack, TemplateStage="Original")
-    template = answer["TemplateBody"]
+    template = building.template_of(deployed)
     assert deployed.artifact_bucket in template
     file = folder / "template.yml"
     file.write_text(template.replace(deployed.artifact_bucket, lab.artifact_bucket))

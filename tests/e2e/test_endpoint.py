@@ -8,6 +8,7 @@ import time
 import pytest
 import requests
 
+from tests import contract
 from workshop import client
 from workshop.deployment import all_at_once
 from workshop.deployment import iam as roles
@@ -37,6 +38,26 @@ def test_by_url_and_by_body_are_the_same_prediction(lab, url):
     predictions = [answer.json()["predictions"] for answer in (by_url, by_json, by_body)]
     assert predictions[0] == predictions[1] == predictions[2]
     assert len(predictions[0]) == 3
+
+
+def test_several_in_one_request_are_the_predictions_of_each(lab, url):
+    with client.lent_sample(lab, "golf_ball") as ball, client.lent_sample(lab, "church") as church:
+        hostile = ["http://169.254.169.254/latest/meta-data/", ball.partition("?")[0] + ".missing"]
+        addresses = [ball, hostile[0], church, *[ball] * 12, hostile[1]]
+        alone = [requests.get(url, params={"url": picture}, timeout=60).json() for picture in (ball, church)]
+        since = time.time()
+        answer = requests.post(url, json={"urls": addresses}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert not contract.violations("/predict", "post", 200, dict(answer.headers), answer.text)
+    classes = [alone[0]["predictions"], None, alone[1]["predictions"], *[alone[0]["predictions"]] * 12, None]
+    assert [result.get("predictions") for result in body["results"]] == classes
+    failed = [result["error"]["code"] for result in body["results"] if "error" in result]
+    assert failed == ["address_not_public", "host_answer"]
+    assert body["model"] == alone[0]["model"]
+    (line,) = [line for line in client.request_log(lab, since) if line["source"] == "urls"]
+    assert (line["images"], line["answered"], line["failed"]) == (16, 14, 2)
+    assert "Signature" not in json.dumps(line)
 
 
 def test_the_answer_names_the_model_and_its_times(url):

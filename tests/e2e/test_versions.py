@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import building
 from workshop import client, models
 from workshop.deployment import canary, parameters, stacks, versions
 from workshop.models import ModelFiles, broken
@@ -32,9 +33,8 @@ def church(url: str) -> str:
 @pytest.fixture(scope="module")
 def template(lab, tmp_path_factory) -> Path:
     """The stack's own. The checkout's template-export.yml is the last build's, which may be another worker's."""
-    answer = lab.client("cloudformation").get_template(StackName=lab.app_stack, TemplateStage="Original")
     file = tmp_path_factory.mktemp("template") / "template.yml"
-    file.write_text(answer["TemplateBody"])
+    file.write_text(building.template_of(lab))
     return file
 
 
@@ -181,3 +181,27 @@ def test_a_cold_start_by_hand_leaves_one_version_of_its_own(lab, url, practice, 
         assert ask(url).headers["X-Cold-Start"] == "true"
     by_hand = [each for each in versions.listed(lab) if each.description.startswith(client.BY_HAND)]
     assert [version.share for version in by_hand] == [1.0]
+
+
+def test_a_version_with_a_snapshot_is_restored_with_its_model(lab, url, deploy, practice):
+    """The emulator runs SnapStart's hooks in each new process; `tests/unit/test_snapshot.py` freezes and copies one."""
+    deploy(practice)
+    functions, name = lab.client("lambda"), client.predict_function(lab)
+    before = versions.live(lab)
+    try:
+        deploy(practice, SnapStart=True)
+        number = versions.live(lab)
+        assert number > before
+        functions.get_waiter("function_active_v2").wait(FunctionName=name, Qualifier=str(number))
+        version = functions.get_function_configuration(FunctionName=name, Qualifier=str(number))
+        assert version["SnapStart"] == {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
+        since = time.time()
+        first, second = ask(url), ask(url)
+        assert first.json()["cold_start"] == "restored" and first.headers["X-Cold-Start"] == "restored"
+        assert "load" not in first.json()["timings_ms"]  # it was there before anybody asked
+        assert second.json()["cold_start"] is False
+        assert first.json()["predictions"] == second.json()["predictions"]
+        assert "restored" in [line["cold_start"] for line in client.request_log(lab, since)]
+    finally:
+        deploy(practice, SnapStart=False)
+    assert ask(url).json()["cold_start"] is True

@@ -180,6 +180,10 @@ def _by_query(draw: st.DrawFn) -> dict:
 @st.composite
 def _by_json(draw: st.DrawFn) -> dict:
     request: Any = {"url": draw(often(urls, _values))}
+    if draw(one_in(4)):
+        request = {
+            "urls": draw(often(st.lists(urls, min_size=1, max_size=4), st.lists(_values, max_size=18) | _values))
+        }
     if draw(st.booleans()):
         request["top"] = draw(often(st.integers(1, 20), _values))
     if draw(one_in(10)):

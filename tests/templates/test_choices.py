@@ -8,10 +8,10 @@ import io
 import json
 import re
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from botocore.stub import Stubber
 
 import workshop
 from tests.making import make
-from workshop import ROOT, choices, models
+from workshop import ROOT, choices, models, together
 from workshop.choices import APPLICATION, TOOLCHAIN
 from workshop.deployment import parameters, stacks
 from workshop.headless import runner
@@ -39,6 +39,7 @@ EXAMPLES = {
     "RepositoryId": "owner/name",
     "BranchName": "feature/choices",
     "AlarmEmail": "nobody@example.com",
+    "BudgetEmail": "nobody@example.com",
     "AllowOrigin": "https://pages.example",
     "AllowedPrivateHosts": "127.0.0.9:8080,pictures.example",
     "ContactUrl": "https://contact.example/lab",
@@ -93,7 +94,7 @@ def root(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     s3.put_object(Bucket=bucket, Key="code.zip", Body=buffer.getvalue())
     text = (ROOT / APPLICATION).read_text()
     body, count = re.subn(r"CodeUri: \S+", f"CodeUri: s3://{bucket}/code.zip", text)
-    assert count == 4
+    assert count == 5
     (folder / APPLICATION).write_text(text)
     (folder / "template-export.yml").write_text(body)
     yield folder
@@ -148,7 +149,8 @@ def deploy(lab: Lab, root: Path, *line: str) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def chosen() -> dict[str, str]:
-    return {name: other(parameter) for name, parameter in choices.choosable().items()}
+    possible = {"Runtime": "python3.12", "Architecture": "x86_64"}  # beside snapshots, and beside int8
+    return {name: other(parameter) for name, parameter in choices.choosable().items()} | possible
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,7 @@ def deployed(lab, root, model, chosen) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("template", [TOOLCHAIN, APPLICATION])
 def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, template):
     expected = chosen | {"ProjectId": PROJECT, "ModelName": MODEL, "Precision": "int8", "Emulator": "true"}
-    expected["Runtime"] = "python{}.{}".format(*sys.version_info)  # whatever is chosen, the emulator's own
+    expected |= {"Runtime": together.THIS, "Architecture": together.HERE}  # whatever is chosen, the emulator's own
     manifest = models.FETCHED / MODEL / models.MANIFEST
     expected["ModelDigest"] = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
     expected["Settings"] = parameters.settings(deployed[APPLICATION])
@@ -169,7 +171,7 @@ def test_each_parameter_reaches_its_stack_by_make_deploy(lab, deployed, chosen, 
     declared = yaml.load((ROOT / template).read_text(), yaml.BaseLoader)["Parameters"]
     assert deployed[template] == {name: expected[name] for name in declared}
     for name, rules in declared.items():
-        assert deployed[template][name] != rules.get("Default") or name == "Runtime", name
+        assert deployed[template][name] != rules.get("Default") or name in ("Runtime", "Architecture"), name
 
 
 @pytest.mark.slow
@@ -207,6 +209,7 @@ def test_the_pipeline_deploys_with_the_parameters_that_the_stack_has(lab, root, 
 
 def test_the_build_is_told_of_what_the_artifact_depends_on(lab, deployed, monkeypatch):
     assert parameters.for_the_build({"Runtime": "python3.14", "MemorySize": "3008"}) == {"RUNTIME": "python3.14"}
+    assert parameters.for_the_build({"Architecture": "arm64"}) == {"ARCHITECTURE": "arm64"}
     assert parameters.for_the_build({"MemorySize": "3008"}) == {}
     monkeypatch.setenv("RUNTIME", "python3.14")
     cloudformation = lab.client("cloudformation")
@@ -218,6 +221,15 @@ def test_a_runtime_is_not_chosen_on_the_local_target():
     with pytest.raises(choices.ChoiceError, match=r"Runtime needs TARGET=aws.*PYTHON="):
         choices.check({"Runtime": "python3.12"})
     assert choices.check({"Runtime": "python3.12", "TARGET": "aws"})["Runtime"] == "python3.12"
+
+
+def test_a_snapshot_is_refused_where_the_deployed_runtime_has_none(lab, monkeypatch):
+    on_aws = SimpleNamespace(target="aws", project_id="x", app_stack="x", endpoint_url=None, client=lambda _: None)
+    monkeypatch.setattr(stacks, "parameters", lambda *_: {"Runtime": "python3.11"})
+    with pytest.raises(choices.ChoiceError, match="needs Python 3.12 or later"):
+        parameters.application(on_aws, "practice", "float32", {"SnapStart": True})
+    named = parameters.application(on_aws, "practice", "float32", {"SnapStart": True, "Runtime": "python3.12"})
+    assert (named["SnapStart"], named["Runtime"]) == ("true", "python3.12")
 
 
 def test_a_pipeline_that_finds_no_application_deploys_with_the_defaults(lab):

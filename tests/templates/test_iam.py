@@ -193,10 +193,6 @@ def test_short_masks_the_account():
     )
 
 
-def test_table_aligns_its_columns():
-    assert iam.table(["a", "long"], [["wide", "b"]]).splitlines() == ["a     long", "────  ────", "wide  b"]
-
-
 def test_statements_of_takes_single_values_and_lists():
     document = {"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["x", "y"]}}
     assert list(iam.statements_of(json.loads(json.dumps(document)))) == [("", ["s3:GetObject"], ["x", "y"])]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from workshop import ROOT
-from workshop.deployment import judge
+from workshop.deployment import judge, stacks
 from workshop.deployment.judge import limits, permissions, reference, resolving, statements, upkeep
 from workshop.deployment.judge.combinations import seen_together
 
@@ -111,6 +111,12 @@ def _(app, toolchain):
 @plant("the bulk bucket without the model store's reads", "permission", "s3:GetReplicationConfiguration")
 def _(app, toolchain):
     statement(toolchain, "ManageTheBulkBucket")["Action"].remove("s3:Get*Configuration")
+
+
+@plant("an event source of another function", "permission", "lambda:CreateEventSourceMapping on *")
+def _(app, toolchain):
+    other = {"Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${ProjectId}-other-*"}
+    statement(toolchain, "ConnectTheInboxQueue")["Condition"]["ArnLike"]["lambda:FunctionArn"] = other
 
 
 @plant("a pipeline that may not write its source", "pipeline", "s3:PutObjectAcl")
@@ -340,6 +346,33 @@ def _(app, toolchain):
     change_set(toolchain)["ParameterOverrides"] = {"Fn::Sub": "{'ProjectId': '${ProjectId}'}"}
 
 
+@plant("a snapshot of a Python that has none", "snapshot", "the runtime python3.11")
+def _(app, toolchain):
+    app["Parameters"]["Runtime"]["Default"] = "python3.11"
+
+
+@plant("a snapshot of a large disk", "snapshot", "ephemeral storage")
+def _(app, toolchain):
+    app["Resources"]["Predict"]["Properties"]["EphemeralStorage"] = {"Size": 1024}
+
+
+@plant("a snapshot of a file system", "snapshot", "EFS")
+def _(app, toolchain):
+    arn = "arn:aws:elasticfilesystem:us-east-1:123456789012:access-point/fsap-0123456789abcdef0"
+    files = [{"Arn": arn, "LocalMountPath": "/mnt/models"}]
+    app["Resources"]["Predict"]["Properties"]["FileSystemConfigs"] = files
+
+
+@plant("environments provisioned beside a snapshot", "snapshot", "provisioned concurrency")
+def _(app, toolchain):
+    app["Resources"]["Predict"]["Properties"]["ProvisionedConcurrencyConfig"] = {"ProvisionedConcurrentExecutions": 1}
+
+
+@plant("a mapping without the key", "reference", "the mapping has no 'true'")
+def _(app, toolchain):
+    del app["Mappings"]["Snapshots"]["true"]
+
+
 def test_nothing_is_found_in_what_is_committed():
     assert [str(finding) for finding in judge.judge_files()] == []
 
@@ -357,7 +390,8 @@ def test_a_planted_fault_is_found(name):
 def everything_on():
     """The toolchain, and the application with all that its conditions can add, both resolved."""
     tool = resolving.resolve(TOOLCHAIN, {"ProjectId": "predictions"}, resolving.World("predictions-toolchain"))
-    chosen = {"ProjectId": "predictions", "BulkScoring": "true", "AccessLogs": "true", "AlarmEmail": "a@example.com"}
+    chosen = {"ProjectId": "predictions", "AccessLogs": "true", "AlarmEmail": "a@example.com"}
+    chosen |= {"BulkScoring": "true", "OnUpload": "true"}
     world = resolving.World("predictions-app", exports=tool.exports)
     return tool, resolving.resolve(resolving.expand(APP, chosen), chosen, world)
 
@@ -382,9 +416,18 @@ def test_each_action_that_a_type_takes_is_missed_when_it_is_not_granted(kind):
 
 
 def test_a_file_that_is_too_large_for_a_request_is_found():
-    assert not list(limits.judge_text("x" * 51_200, "template.yml"))
-    (finding,) = limits.judge_text("x" * 51_201, "template.yml")
-    assert finding.check == "limit"
+    commented, long = "# x\n" * 51_200 + "Text: x\n", "Text: " + "x" * 51_200
+    assert not list(limits.judge_text(commented, "template.yml")), "comments are not sent"
+    (finding,) = limits.judge_text(long, "template.yml")
+    assert finding.check == "limit" and "51211 bytes" in finding.message
+
+
+def test_a_template_that_is_sent_as_json_is_the_same_template():
+    text = (ROOT / "template.yml").read_text()
+    sent = stacks.request_body(text + "\n#" + "x" * 51_200)
+    assert len(sent.encode()) <= 51_200 < len(text.encode()) + 51_200
+    assert json.loads(sent) == resolving.parse(text)
+    assert stacks.request_body("Text: x") == "Text: x"
 
 
 def test_too_many_resources_are_found():
@@ -475,7 +518,7 @@ def test_what_the_caller_must_be_allowed_is_known_for_every_call_and_resource():
 
 def test_what_the_deploying_role_must_be_allowed_is_what_it_is_granted():
     granted = permissions.statements_of(TOOL.resources["CloudFormationRole"])
-    chosen = {"BulkScoring": "true", "AlarmEmail": "a@example.com"}
+    chosen = {"BulkScoring": "true", "OnUpload": "true", "AlarmEmail": "a@example.com"}
     lacking = {need.action for need in judge.role_needs(parameters=chosen)
                if not permissions.is_granted(need, granted)}  # fmt: skip
     assert lacking == {"s3:PutBucketPolicy"}

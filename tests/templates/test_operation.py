@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from predict import fetching, lambda_function, model_store
+from predict import fetching, inbox_function, lambda_function, model_store
 from predict.decoder import Prepared
 from predict.description import Description
-from predict.errors import GATEWAY_STATUS, STATUS, error
+from predict.errors import GATEWAY_STATUS, GUARD_STATUS, STATUS, error
 from predict.model_store import Model, ModelStore
 from predict.rejection import Rejection
+from tests import contract
 
 PROJECT = "watched"
 # What AWS counts by itself, and by which dimensions, of what is used here:
@@ -23,14 +24,25 @@ PROJECT = "watched"
 AWS_METRICS = {("AWS/Lambda", name, ("FunctionName",)) for name in ("Errors", "Throttles", "ConcurrentExecutions")} | {
     ("AWS/ApiGateway", name, ("ApiName", "Stage")) for name in ("Count", "4XXError", "5XXError", "Latency")
 }
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+AWS_METRICS |= {
+    ("AWS/SQS", f"ApproximateNumberOfMessages{which}", ("QueueName",)) for which in ("Visible", "NotVisible")
+}
 AWS_METRICS |= {("AWS/Lambda", "Duration", ("ExecutedVersion", "FunctionName", "Resource"))}
 VALUES = {"service": f"{PROJECT}-predict", "function_name": "the-function", "FunctionName": "the-function",
           "ApiName": f"{PROJECT}-api", "Stage": "Prod", "Resource": "the-function:live",
           "ExecutedVersion": "the newest"}  # fmt: skip
+QUEUES = {f"{PROJECT}-inbox", f"{PROJECT}-inbox-failed"}
+
+
+def expected(dimensions):
+    """The dimensions as they should be: of a queue's, either of the two."""
+    own = {"QueueName": dimensions["QueueName"]} if dimensions.get("QueueName") in QUEUES else {}
+    return {name: (VALUES | own)[name] for name in dimensions}
 
 
 def resolved(value):
-    """A value of the template with this project's names in it."""
+    """A value of the template with this project's names in it, and all that is made on request."""
     if isinstance(value, dict) and "Fn::Sub" in value:
         text, own = value["Fn::Sub"] if isinstance(value["Fn::Sub"], list) else (value["Fn::Sub"], {})
         known = {"ProjectId": PROJECT, "AWS::Region": "eu-central-1", "Predict": "the-function"}
@@ -38,6 +50,10 @@ def resolved(value):
         return re.sub(r"\$\{([^}]+)\}", lambda match: known.get(match[1], f"<{match[1]}>"), text)
     if value == {"Fn::GetAtt": ["Predict", "Version.Version"]}:
         return "the newest"
+    if value == {"Fn::GetAtt": ["InboxFailedQueue", "QueueName"]}:
+        return f"{PROJECT}-inbox-failed"
+    if isinstance(value, dict) and value.get("Fn::If", [""])[0] == "IsInbox":
+        return resolved(value["Fn::If"][1])
     if value == {"Ref": "Predict"}:
         return "the-function"
     return value
@@ -104,26 +120,27 @@ def plotted(widgets):
 
 
 def test_gateway_answers_are_of_the_contract(template):
-    answers = template["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    answers = contract.gateway_answers(template["Resources"]["Api"]["Properties"])
     seen = set()
-    for kind, answer in answers.items():
-        text = answer["ResponseTemplates"]["application/json"]
+    for kind, status, text, headers in answers:
         (body,) = json.loads(text.replace("$context.error.messageString", '"…"')).values()
         assert body.keys() == {"code", "message"}, kind
-        assert answer["StatusCode"] == (STATUS | GATEWAY_STATUS)[body["code"]], kind
-        assert ("Retry-After" in str(answer.get("ResponseParameters"))) is (body["code"] in GATEWAY_STATUS), kind
+        assert status == (STATUS | GATEWAY_STATUS | GUARD_STATUS)[body["code"]], kind
+        assert ("Retry-After" in headers) is (body["code"] in GATEWAY_STATUS), kind
+        assert headers["Access-Control-Allow-Origin"]["Fn::If"][0] == "HasAllowOrigin", kind
         seen.add(body["code"])
+    kinds = {kind for kind, *_ in answers}
     # The first three have a status of their own; the defaults take in every type that is not named.
-    assert {"THROTTLED", "REQUEST_TOO_LARGE", "INTEGRATION_TIMEOUT", "DEFAULT_4XX", "DEFAULT_5XX"} <= answers.keys()
-    assert seen >= GATEWAY_STATUS.keys()
-    assert not STATUS.keys() & GATEWAY_STATUS.keys()
+    assert {"THROTTLED", "REQUEST_TOO_LARGE", "INTEGRATION_TIMEOUT", "DEFAULT_4XX", "DEFAULT_5XX"} <= kinds
+    assert seen >= GATEWAY_STATUS.keys() | GUARD_STATUS.keys()
+    assert len(STATUS | GATEWAY_STATUS | GUARD_STATUS) == len(STATUS) + len(GATEWAY_STATUS) + len(GUARD_STATUS)
 
 
 def test_alarms_watch_errors_faults_throttles_and_the_slowest_answers(alarms, emitted):
     watched = set()
     for name, alarm in alarms.items():
         dimensions = {each["Name"]: resolved(each["Value"]) for each in alarm["Dimensions"]}
-        assert dimensions == {dimension: VALUES[dimension] for dimension in dimensions}, name
+        assert dimensions == expected(dimensions), name
         key = (alarm["Namespace"], alarm["MetricName"], tuple(sorted(dimensions)))
         assert key in emitted | AWS_METRICS, name
         watched.add((*key[:2], alarm.get("Statistic") or alarm["ExtendedStatistic"]))
@@ -134,6 +151,7 @@ def test_alarms_watch_errors_faults_throttles_and_the_slowest_answers(alarms, em
         ("ServerlessPredictions", "Unsure", "Average"),
         ("AWS/Lambda", "Throttles", "Sum"),
         ("AWS/ApiGateway", "Latency", "p99"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum"),
     }
 
 
@@ -156,7 +174,7 @@ def test_the_dashboard_shows_metrics_that_exist(widgets, emitted):
     shown = set()
     for namespace, name, dimensions in plotted(widgets):
         assert (namespace, name, tuple(sorted(dimensions))) in emitted | AWS_METRICS
-        assert dimensions == {dimension: VALUES[dimension] for dimension in dimensions}, name
+        assert dimensions == expected(dimensions), name
         shown.add((namespace, name))
     # Errors are searched for, by code; everything else that the function counts is there by name.
     assert {name for namespace, name in shown if namespace == "ServerlessPredictions"} == {
@@ -209,3 +227,15 @@ def test_access_logs_hold_nothing_that_a_client_chooses(template, toolchain):
     assert group["Condition"] == "HasAccessLogs"
     assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert template["Parameters"]["AccessLogs"]["Default"] == toolchain["Parameters"]["ApiLogsRole"]["Default"]
+
+
+def test_the_inbox_hides_a_message_longer_than_its_worker_may_run(template):
+    resources = template["Resources"]
+    worker, queue = resources["InboxScore"]["Properties"], resources["InboxQueue"]["Properties"]
+    mapping = worker["Events"]["Uploads"]["Properties"]
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
+    assert worker["Timeout"] > mapping["BatchSize"] * inbox_function.DECODE_SECONDS
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    receives = worker["Environment"]["Variables"]["INBOX_RECEIVES"]
+    assert str(queue["RedrivePolicy"]["maxReceiveCount"]) == receives

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 # Parameters that are off by default: checkov passes over resources whose condition does not hold.
 TURNED_ON = {
-    "template.yml": {"AccessLogs": "true", "AlarmEmail": "a@example.com", "BulkScoring": "true"},
+    "template.yml": {"AccessLogs": "true", "AlarmEmail": "a@example.com", "BulkScoring": "true", "OnUpload": "true"},
     "toolchain.yml": {"ApiLogsRole": "true", "WithPipeline": "true"},
 }
 SKIP = re.compile(r"# checkov:skip=(CKV2?_AWS_\d+): (.+)")

@@ -41,7 +41,7 @@ def test_there_are_no_functions_but_those(template):
         name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::Serverless::Function"
     }
     # BulkScore on request (tests/unit/test_bulk.py); GoldenCheck: tests/unit/test_canary.py
-    assert functions == {*FUNCTIONS, "BulkScore", "GoldenCheck"}
+    assert functions == {*FUNCTIONS, "BulkScore", "InboxScore", "GoldenCheck"}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -50,7 +50,7 @@ def test_functions_run_as_the_imported_role_on_the_chosen_python_with_tracing(te
     assert properties["Role"] == {"Fn::ImportValue": {"Fn::Sub": "${ProjectId}-${AWS::Region}-LambdaTrustRole"}}
     assert properties["Runtime"] == {"Ref": "Runtime"}
     assert template["Parameters"]["Runtime"]["Default"] == "python3.13"
-    assert properties["Architectures"] == ["x86_64"]
+    assert properties["Architectures"] == [{"Ref": "Architecture"}]
     assert properties["Tracing"] == "Active"
     assert "Policies" not in properties, "permissions are notebook 04's subject: none come in by a side door"
 
@@ -92,7 +92,7 @@ def test_names_of_the_original_lab_are_kept(template):
     assert {"ModelStoreBucket", "PredictUrl", "PredictFunction"} <= set(template["Outputs"])
 
 
-@pytest.mark.parametrize("function", ["Predict", "BulkScore"])
+@pytest.mark.parametrize("function", ["Predict", "BulkScore", "InboxScore"])
 def test_precision_chooses_one_of_the_symbols_that_a_model_has(template, function):
     variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
     int8, float32 = models.SYMBOLS["int8"], models.SYMBOLS["float32"]

@@ -18,6 +18,8 @@ UNBOUNDED = {
     "PassTheLambdaRoleToLambdaOnly": "one role, by reference",
     "ManageTheApi": "API Gateway draws the ids",
     "LetApiGatewaySendTraces": "API Gateway's own role, and only that service",
+    "ConnectTheInboxQueue": "Lambda draws the ids; a condition names the function",
+    "TagTheInboxConnection": "Lambda draws the ids",
     "FindLogGroups": "these actions know no resource",
     "FindAlarms": "this action hides composite alarms where it knows a resource",
     "WatchTheAlarms": "this action hides composite alarms where it knows a resource",
@@ -107,6 +109,7 @@ def test_project_id_takes_what_the_lab_takes(toolchain):
         ("ShiftRole", "codedeploy"),
         ("BulkWorkerRole", "lambda"),
         ("BulkStatesRole", "states"),
+        ("InboxWorkerRole", "lambda"),
         ("ApiGatewayLogsRole", "apigateway"),
     ],
 )
@@ -144,6 +147,7 @@ def test_every_resource_is_the_projects_own(toolchain):
             if resource == "*":
                 unbounded = re.compile(
                     r"xray:Put|(logs|cloudwatch):Describe|sns:Unsubscribe$|codedeploy:(Stop|PutLife)"
+                    r"|lambda:[A-Z][a-z]+EventSourceMapping$"
                 )
                 assert all(unbounded.match(action) for action in listed(statement["Action"]))
 
@@ -157,11 +161,23 @@ def test_a_role_may_be_passed_to_one_service_only(toolchain):
     assert len(passing) == 6
     for statement in passing:
         assert statement["Action"] == "iam:PassRole"
-        resource = statement["Resource"]
-        kinds = ("BulkWorker", "BulkStates", "GoldenCheck", "Shift")
-        by_name = resource.get("Fn::Sub", "").endswith(tuple(f"${{ProjectId}}-{kind}" for kind in kinds))
-        assert by_name or resource["Fn::GetAtt"][0] in ("LambdaRole", "CloudFormationRole")
+        kinds = ("BulkWorker", "BulkStates", "InboxWorker", "GoldenCheck", "Shift")
+        for resource in listed(statement["Resource"]):
+            by_name = resource.get("Fn::Sub", "").endswith(tuple(f"${{ProjectId}}-{kind}" for kind in kinds))
+            assert by_name or resource["Fn::GetAtt"][0] in ("LambdaRole", "CloudFormationRole")
         assert set(statement["Condition"]["StringEquals"]) == {"iam:PassedToService"}
+
+
+def test_event_sources_are_mapped_to_the_worker_of_the_inbox_only(toolchain):
+    (statement,) = [one for _, one in statements(toolchain) if "EventSourceMapping" in str(one["Action"])]
+    assert statement["Condition"] == {
+        "ArnLike": {
+            "lambda:FunctionArn": {
+                "Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:"
+                "${ProjectId}-app-InboxScore-*"
+            }
+        }
+    }
 
 
 def test_inline_policies_fit_the_quota(toolchain):
@@ -177,7 +193,7 @@ def test_inline_policies_fit_the_quota(toolchain):
         body = json.dumps(documents, separators=(",", ":"))
         for name, value in longest.items():
             body = body.replace(name, value)
-        assert len(body) < 7_500, role
+        assert len(body) < 9_500, role
 
 
 def test_artifact_bucket_is_encrypted_versioned_private_and_forgets_no_package(toolchain):
@@ -215,6 +231,7 @@ def test_the_pipeline_and_what_is_the_whole_accounts_are_made_on_request_only(to
         "ShiftRole",
         "BulkWorkerRole",
         "BulkStatesRole",
+        "InboxWorkerRole",
         "ArtifactBucket",
         "ArtifactBucketPolicy",
     }
@@ -282,4 +299,4 @@ def test_notebook_04_gives_a_reason_for_each_statement_of_its_two_roles(toolchai
     statements = [statement for document in documents for statement in document["Statement"]]
     assert named == {statement["Sid"] for statement in statements}
     wide = sum(each["Resource"] == "*" for each in statements)
-    assert f"{['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six'][wide]} statements have `*`" in table
+    assert f"{['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven'][wide]} statements have `*`" in table

@@ -86,7 +86,7 @@ def store(monkeypatch):
         description=NOTHING_SAID,
     )
     monkeypatch.setenv("BULK_BUCKET_NAME", "bulk")
-    monkeypatch.setattr(bulk_function, "_s3", lambda: made)
+    monkeypatch.setattr(bulk_function, "s3_client", lambda: made)
     monkeypatch.setattr(bulk_function, "_decoder", Decoder())
     monkeypatch.setattr(model_store, "_model", model)
     monkeypatch.setattr(bulk_function, "_stored_model", lambda: (model.name, model.precision, model.sha256))

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from tests.making import make
-from workshop import ROOT, choices
+from workshop import ROOT, choices, together
 from workshop.choices import APPLICATION, TOOLCHAIN, ChoiceError
 
+OTHER = "x86_64" if together.HERE == "arm64" else "arm64"  # a processor that this machine has not
 MAKEFILE = (ROOT / "Makefile").read_text()
 PIPELINE = {"ConnectionArn": "arn:aws:codeconnections:eu-west-1:123456789012:connection/0a1b", "RepositoryId": "a/b"}
 
@@ -160,6 +161,10 @@ def test_what_cannot_be_taken_is_refused_in_words_whichever_template_is_asked(ch
         ({"PORT": "65536"}, "1 to 65535"),
         ({"PORT": "http"}, "1 to 65535"),
         ({"WithPipeline": "true", **PIPELINE}, "needs TARGET=aws"),
+        ({"Architecture": OTHER}, f"Architecture={OTHER} needs TARGET=aws"),
+        ({"TARGET": "aws", "Architecture": "arm64", "Runtime": "python3.11"}, "arm64 needs Python 3.12 or later"),
+        ({"TARGET": "aws", "Architecture": "arm64", "PRECISION": "int8"}, "arm64 needs float32"),
+        ({"TARGET": "aws", "SnapStart": "true", "Runtime": "python3.11"}, "needs Python 3.12 or later"),
     ],
 )
 def test_a_bad_choice_of_the_labs_own_is_refused(values, said):
@@ -228,9 +233,10 @@ def test_make_hands_every_value_on_as_it_was_typed():
 
 
 def test_every_command_takes_the_variables_that_its_recipe_has():
-    assert choices.taken_by("deploy", MAKEFILE) == set(choices.choosable()) | set(choices.VARIABLES) - {"ARGS"}
+    assert choices.taken_by("deploy", MAKEFILE) == set(choices.choosable()) | set(choices.VARIABLES) - {"ARGS", "NAME"}
     assert choices.taken_by("scale", MAKEFILE) == {"TARGET", "REGION", "PROJECT_ID", "PORT", "PYTHON"}
     assert choices.taken_by("endpoint", MAKEFILE) == choices.taken_by("scale", MAKEFILE)
+    assert choices.taken_by("key", MAKEFILE) == choices.taken_by("scale", MAKEFILE) | {"NAME"}
     assert choices.taken_by("emulator", MAKEFILE) == {"PORT", "PYTHON"}
     assert choices.taken_by("test", MAKEFILE) == {"ARGS", "PYTHON"}
     assert f"VARIABLES = {' '.join(choices.VARIABLES)}\n" in MAKEFILE

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from workshop import ROOT
+from workshop import ROOT, access
 from workshop.deployment import cleanup, iam, probe, stacks
 from workshop.deployment.cleanup import Found
 from workshop.lab import Lab, connect
@@ -90,6 +90,7 @@ def clean(lab: Lab) -> list[Found]:
     cleanup.stop_bulk_scoring(lab)
     for bucket in cleanup.application_buckets(lab):
         cleanup.empty_bucket(lab, bucket)
+    cleanup.delete_keys(lab)
     cleanup.delete_stack(lab, lab.app_stack)
     cleanup.delete_log_groups(lab)
     cleanup.remove_grants(lab)
@@ -126,6 +127,23 @@ def lab(emulator_url: str, tmp_path) -> Iterator[Lab]:
     )
     yield lab
     clean(lab)
+
+
+def test_keys_and_usage_plans_of_the_project_alone_are_found_and_its_keys_deleted(lab):
+    api = lab.client("apigateway")
+    ours = api.create_api_key(name="cleanup-test.reader", enabled=True)["id"]
+    theirs = api.create_api_key(name="cleanup-test-2.reader", enabled=True)["id"]
+    plans = [api.create_usage_plan(name=f"{project}-keys")["id"] for project in ("cleanup-test", "cleanup-test-2")]
+    try:
+        found = {(each.kind, each.name) for each in cleanup.inventory(lab) if each.kind in ("API key", "usage plan")}
+        assert found == {("API key", "cleanup-test.reader"), ("usage plan", "cleanup-test-keys")}
+        assert (cleanup.delete_keys(lab), cleanup.delete_keys(lab)) == (1, 0)
+        assert [key["id"] for key in api.get_api_keys(nameQuery="cleanup-test")["items"]] == [theirs]
+        access.delete(lab, ours)  # twice is no error
+    finally:
+        for plan in plans:
+            api.delete_usage_plan(usagePlanId=plan)
+        api.delete_api_key(apiKey=theirs)
 
 
 def test_inventory_shows_everything_with_the_account_masked(lab):

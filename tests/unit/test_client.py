@@ -58,8 +58,9 @@ def answers(monkeypatch):
     """What the endpoint answers, one after the other."""
     waiting = [Answer({"timings_ms": COLD}), Answer({"timings_ms": WARM})]
     monkeypatch.setattr(client, "predict_url", lambda lab: URL)
+    monkeypatch.setattr(client.access, "mode", lambda lab: "none")
     monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(requests, "get", lambda url, params, timeout: waiting.pop(0))
+    monkeypatch.setattr(requests, "get", lambda url, params, auth, timeout: waiting.pop(0))
     return waiting
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
 from workshop import ROOT, emulator
@@ -258,3 +259,35 @@ def test_requests_to_an_alias_follow_its_weights_and_the_functions_concurrency(e
     finally:
         functions.delete_function(FunctionName=name)
         lab.client("iam").delete_role(RoleName=lab.lambda_role)
+
+
+def test_an_api_has_the_gateway_responses_of_the_text_that_it_is_made_from(emulator_url):
+    lab = connect(project_id="answers")
+    response = {
+        "statusCode": "418",
+        "responseParameters": {"gatewayresponse.header.X-Own": "'yes'"},
+        "responseTemplates": {"application/json": '{"own": true}'},
+    }
+    method = {"x-amazon-apigateway-integration": {"type": "mock"}, "security": [{"api_key": []}]}
+    body = {
+        "swagger": "2.0",
+        "info": {"title": "answers", "version": "1"},
+        "paths": {"/": {"get": method}},
+        "securityDefinitions": {"api_key": {"type": "apiKey", "name": "x-api-key", "in": "header"}},
+        "x-amazon-apigateway-gateway-responses": {"INVALID_API_KEY": response},
+    }
+    api, deployed = "AWS::ApiGateway::RestApi", "AWS::ApiGateway::Deployment"
+    resources = {
+        "Api": {"Type": api, "Properties": {"Body": body}},
+        "Deployment": {"Type": deployed, "Properties": {"RestApiId": {"Ref": "Api"}, "StageName": "Prod"}},
+    }
+    template = json.dumps({"Resources": resources, "Outputs": {"Api": {"Value": {"Ref": "Api"}}}})
+    cloudformation = lab.client("cloudformation")
+    cloudformation.create_stack(StackName="answers", TemplateBody=template)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="answers", WaiterConfig={"Delay": 1})
+    try:
+        url = f"{emulator_url}/restapis/{lab.outputs('answers')['Api']}/Prod/_user_request_/"
+        answer = requests.get(url, timeout=60)
+        assert (answer.status_code, answer.json(), answer.headers["X-Own"]) == (418, {"own": True}, "yes")
+    finally:
+        cloudformation.delete_stack(StackName="answers")

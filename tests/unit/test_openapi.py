@@ -5,13 +5,14 @@ fuzzer, and schemathesis over the deployed function.
 """
 
 import re
+from collections.abc import Iterable
 
 import pytest
 from cfnlint.decode import cfn_yaml
 from openapi_spec_validator import validate
 
-from predict import addresses, fetching, images, lambda_function, limits
-from predict.errors import STATUS
+from predict import addresses, fetching, images, lambda_function, limits, several
+from predict.errors import GUARD_STATUS, STATUS
 from tests import contract
 from workshop import ROOT
 
@@ -20,12 +21,13 @@ PATHS = {"/": "HelloWorld", "/predict": "Predict"}
 TEMPLATE = cfn_yaml.load(str(ROOT / "template.yml"))["Resources"]
 
 
-def gateway_codes() -> dict[int, set[str]]:
+def gateway_codes(without: Iterable[str] = ()) -> dict[int, set[str]]:
     """The codes of template.yml's gateway answers by status."""
     found: dict[int, set[str]] = {}
-    for answer in TEMPLATE["Api"]["Properties"]["GatewayResponses"].values():
-        (code,) = re.findall(r'"code": "(\w+)"', answer["ResponseTemplates"]["application/json"])
-        found.setdefault(answer["StatusCode"], set()).add(code)
+    for _kind, status, body, _headers in contract.gateway_answers(TEMPLATE["Api"]["Properties"]):
+        (code,) = re.findall(r'"code": "(\w+)"', body)
+        if code not in without:
+            found.setdefault(status, set()).add(code)
     return found
 
 
@@ -72,14 +74,17 @@ def test_every_status_has_the_codes_of_the_code_and_of_the_template():
 
 
 def test_the_front_page_has_none_of_predicts_codes():
+    open_codes = gateway_codes(without=GUARD_STATUS)
     for path, method, operation in operations():
         if path == "/":
             for status, response in operation["responses"].items():
                 if status != "200":
-                    assert contract.codes(contract.whole(response)) == gateway_codes()[int(status)], (method, status)
+                    assert contract.codes(contract.whole(response)) == open_codes[int(status)], (method, status)
 
 
-@pytest.mark.parametrize("name", [name for name in DOCUMENT["components"]["responses"] if name != "Predicted"])
+@pytest.mark.parametrize(
+    "name", [name for name in DOCUMENT["components"]["responses"] if not name.startswith("Predicted")]
+)
 def test_every_code_is_explained_and_each_response_has_an_example(name):
     response = DOCUMENT["components"]["responses"][name]
     explained = re.findall(r"^- `(\w+)`: \S", response["description"], re.MULTILINE)
@@ -90,9 +95,20 @@ def test_every_code_is_explained_and_each_response_has_an_example(name):
 def test_all_that_is_defined_is_used():
     text = (ROOT / "openapi.yml").read_text()
     for kind, parts in DOCUMENT["components"].items():
-        for name in parts:
+        for name in parts if kind != "securitySchemes" else ():
             if name not in contract.NO_OPERATION.values():
                 assert f'"#/components/{kind}/{name}"' in text, name
+
+
+def test_predict_alone_may_ask_for_a_key_or_a_signature_as_the_template_does():
+    body = TEMPLATE["Api"]["Properties"]["DefinitionBody"]
+    for path, method, operation in operations():
+        names = [name for scheme in operation.get("security", []) for name in scheme]
+        assert names == (["key", "signature"] if path == "/predict" else []), (path, method)
+        assert ("security" in body["paths"].get(path, {}).get(method, {})) is bool(names)
+    schemes, theirs = DOCUMENT["components"]["securitySchemes"], body["securityDefinitions"]
+    for name, other in {"key": "api_key", "signature": "sigv4"}.items():
+        assert {each: schemes[name][each] for each in ("type", "name", "in")}.items() <= theirs[other].items()
 
 
 def test_the_paths_and_methods_are_the_templates():
@@ -121,8 +137,12 @@ def test_the_bounds_are_the_codes():
         limits.TOP_MAX,
         limits.TOP_DEFAULT,
     )
-    assert schemas["Prediction"]["properties"]["predictions"]["maxItems"] == limits.TOP_MAX
+    assert schemas["Predictions"]["maxItems"] == limits.TOP_MAX
     assert schemas["PictureUrl"]["maxLength"] == addresses.MAX_URL_LENGTH
+    for name, part in (("Request", "urls"), ("PredictionsOfSeveral", "results")):
+        bounds = schemas[name]["properties"][part]
+        assert (bounds["minItems"], bounds["maxItems"]) == (1, limits.URLS_MAX)
+    assert f"at most {several.MAX_BYTES} bytes together" in DOCUMENT["paths"]["/predict"]["post"]["description"]
     assert f"at most {limits.BODY_BYTES} bytes" in DOCUMENT["paths"]["/predict"]["post"]["description"]
     assert f"{fetching.MAX_BYTES} bytes and {images.MAX_PIXELS} pixels" in schemas["Picture"]["description"].replace(
         "\n", " "

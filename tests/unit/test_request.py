@@ -114,6 +114,8 @@ def test_a_page_of_another_origin_may_ask_where_it_is_said(monkeypatch, origin):
     assert (preflight["statusCode"], preflight["body"]) == (204, "")
     assert preflight["headers"]["Access-Control-Allow-Methods"] == "GET, POST"
     assert preflight["headers"]["Access-Control-Allow-Headers"] == "Content-Type"
+    monkeypatch.setattr(lambda_function, "ALLOW_HEADERS", "Content-Type, X-Api-Key")  # with Auth=key
     refused = lambda_function.lambda_handler(event(path="/x"), Context())
+    assert refused["headers"]["Access-Control-Allow-Headers"] == "Content-Type, X-Api-Key"
     assert refused["headers"]["Access-Control-Allow-Origin"] == origin
     assert refused["headers"]["Vary"] == "Origin"

@@ -85,7 +85,7 @@ def test_the_endpoints_heat_map_is_the_models_own(tmp_path, monkeypatch, said):
     sent, model = [], saying(tmp_path, said)
     ask = widget.ask_model(predict, model)
 
-    def post(url, data, params, headers, timeout):
+    def post(url, data, params, headers, auth, timeout):
         sent.append(params)
         answer, told = requests.Response(), {"name": "some"} | ({"input": said} if said else {})
         answer.status_code = 200

@@ -116,7 +116,8 @@ def release(
     """Move the requests from `old` (as `hold` returned it) to the version that the stack published.
 
     Its golden pictures come first (`check`). Then it gets `share` (0 to 1) of the requests for `seconds`, and all after
-    that; with 0 seconds all at once. What the limits do not allow takes it back. `progress(outcome)` is called each
+    that; with 0 seconds all at once. A first version with a snapshot is published again, now that the store has the
+    model. What the limits do not allow takes it back. `progress(outcome)` is called each
     second. Raises CanaryError when the check does not run; then the old version answers.
     """
     new = int(lab.outputs(lab.app_stack)["PredictVersion"])
@@ -126,6 +127,8 @@ def release(
         if lab.target == "local":
             versions.point(lab, versions_live)
         outcome.taken_back = versions_live != new
+        if old is None and stacks.parameters(lab.client("cloudformation"), lab.app_stack).get("SnapStart") == "true":
+            client.force_cold_start(lab)  # the store, and so its snapshot, had no model when the stack published this
         return outcome
     began, unix = time.monotonic(), time.time()
 

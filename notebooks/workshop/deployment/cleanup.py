@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError, WaiterError
 
+from workshop import access
 from workshop.deployment import iam, probe
 from workshop.deployment.stacks import WAIT, StackError, events, status
 from workshop.lab import Lab
-from workshop.scale import bulk
+from workshop.scale import bulk, inbox
 
 BATCH = 1000  # keys that S3 deletes in one request
 MADE_BY_TOOLCHAIN = {"deploy-application", "write-logs-and-traces"}  # the worker roles' own inline policies
@@ -46,7 +47,10 @@ def inventory(lab: Lab) -> list[Found]:
             found.append(Found("role", role, ", ".join(policies)))
     found += [Found("function", name) for name in functions(lab)]
     found += [Found("API", name) for name in apis(lab)]
+    found += [Found("API key", key["name"]) for key in access.keys(lab)]
+    found += [Found("usage plan", name) for name in usage_plans(lab)]
     found += [Found("state machine", arn.rpartition(":")[2]) for arn in state_machines(lab)]
+    found += [Found("queue", url.rpartition("/")[2]) for url in inbox.queues(lab)]
     found += [Found("log group", name) for name in log_groups(lab)]
     found += [Found("alarm", name) for name in alarms(lab)] + [Found("dashboard", name) for name in dashboards(lab)]
     return [Found(each.kind, each.name.replace(lab.account, "<account>"), each.holds) for each in found]
@@ -66,9 +70,9 @@ def left(lab: Lab, seconds: float = 60) -> list[Found]:
 # --- What there is --------------------------------------------------------------------------------------------------
 
 
-def application_buckets(lab: Lab) -> tuple[str, str]:
-    """The names of the application's buckets: the model store, and that of bulk scoring, which may not exist."""
-    return lab.model_bucket, bulk.bucket(lab)
+def application_buckets(lab: Lab) -> tuple[str, ...]:
+    """The names of the application's buckets: the model store, and those that bulk scoring and uploads may have."""
+    return lab.model_bucket, bulk.bucket(lab), inbox.bucket(lab)
 
 
 def exists(lab: Lab, bucket: str) -> bool:
@@ -106,8 +110,8 @@ def role_policies(lab: Lab, role: str) -> list[str] | None:
 
 
 def other_roles(lab: Lab) -> list[str]:
-    """The names of toolchain.yml's further roles: for new versions, bulk scoring, and a pipeline where there is one."""
-    kinds = ("GoldenCheck", "Shift", "BulkWorker", "BulkStates", "CodeBuild", "CodePipeline")
+    """The names of toolchain.yml's further roles: for new versions, bulk scoring, uploads and a pipeline."""
+    kinds = ("GoldenCheck", "Shift", "BulkWorker", "BulkStates", "InboxWorker", "CodeBuild", "CodePipeline")
     return [f"CodeStarWorker-{lab.project_id}-{kind}" for kind in kinds]
 
 
@@ -126,6 +130,12 @@ def apis(lab: Lab) -> list[str]:
     return [each["name"] for page in pages for each in page["items"] if each["name"] == f"{lab.project_id}-api"]
 
 
+def usage_plans(lab: Lab) -> list[str]:
+    """The names of the application's usage plans."""
+    pages = lab.client("apigateway").get_paginator("get_usage_plans").paginate()
+    return [each["name"] for page in pages for each in page["items"] if each["name"] == f"{lab.project_id}-keys"]
+
+
 def state_machines(lab: Lab) -> list[str]:
     """The ARNs of the application's state machines."""
     pages = lab.client("stepfunctions").get_paginator("list_state_machines").paginate()
@@ -137,7 +147,7 @@ def log_groups(lab: Lab) -> list[str]:
     """The names of the log groups of the functions, the API and the build."""
     project = re.escape(lab.project_id)
     ours = re.compile(
-        rf"/aws/lambda/{project}-(hello|predict|golden|bulk|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
+        rf"/aws/lambda/{project}-(hello|predict|golden|bulk|inbox|app-[A-Z][A-Za-z0-9]*-[A-Za-z0-9]+)"
         rf"|/aws/apigateway/{project}-api|/aws/codebuild/{project}-build"
     )
     logs, names = lab.client("logs"), []
@@ -151,6 +161,7 @@ def log_groups(lab: Lab) -> list[str]:
 def alarms(lab: Lab) -> list[str]:
     """The names of the application's alarms."""
     kinds = ("function-errors", "faults", "throttles", "latency-p99", "shift-faults", "shift-latency", "unsure")
+    kinds += ("inbox-failed",)
     names = [f"{lab.project_id}-{kind}" for kind in kinds]
     pages = lab.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=names)
     return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
@@ -200,6 +211,14 @@ def stop_bulk_scoring(lab: Lab) -> int:
             bulk.stop(lab, execution["executionArn"])
             count += 1
     return count
+
+
+def delete_keys(lab: Lab) -> int:
+    """Delete every API key of the project: no stack has them. Returns how many there were."""
+    found = access.keys(lab)
+    for key in found:
+        access.delete(lab, key["id"])
+    return len(found)
 
 
 def delete_stack(lab: Lab, stack: str) -> bool:

@@ -35,7 +35,8 @@ def package(sizes: Mapping[str, int], limit: int) -> None:
     part, size = ordered[0]
     headline(
         figure,
-        f"The package fits: {(limit - total) / 1e6:.0f} MB to spare, and {size / total:.0%} of it is {part}",
+        f"The package {'fits' if total <= limit else 'does not fit'}: {abs(limit - total) / 1e6:.0f} MB "
+        f"{'to spare' if total <= limit else 'too many'}, and {size / total:.0%} of it is {part}",
         f"One bar of the package's parts in MB, and a line at the limit of {limit / 1e6:.0f} MB",
     )
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from workshop.printing import table as table  # the notebooks' `iam.table`
+
 # The inline policies that notebook 04 adds, by the role that gets them. Notebook 10 takes them away again: IAM deletes
 # no role that has a policy CloudFormation does not know of.
 GRANTS = {"CloudFormation": "put-model-store-policy", "Lambda": "read-model-store"}
@@ -107,11 +109,3 @@ def _verdict(answer: dict) -> str:
 def short(arn: str, account: str) -> str:
     """An ARN without its fixed beginning, and with the account number masked."""
     return re.sub(r"^arn:[a-z-]+:", "", arn).replace(account, "<account>")
-
-
-def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of text in aligned columns, under a heading."""
-    cells = [[str(cell) for cell in row] for row in [heading, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(heading))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,14 +19,14 @@ from urllib.parse import urlsplit
 import boto3
 import yaml
 
-from workshop import ROOT, choices
+from workshop import ROOT, choices, together
 from workshop.deployment import stacks
 from workshop.lab import Lab
 
 CONFIGURATION = ROOT / "template-configuration.json"
 # The parameters that the artifact depends on, and the variables of the build's environment that have them; a build that
 # is of the same sources and of these alone need not be made again.
-BUILT_FOR = {"Runtime": "RUNTIME"}
+BUILT_FOR = {"Runtime": "RUNTIME", "Architecture": "ARCHITECTURE"}
 BUILT_FOR_FILE = Path(".build", "built-for.json")  # beside the configuration
 
 
@@ -44,7 +43,8 @@ def application(
     `digest`: that of the model's files, where the store has them below it (`ModelFiles.prefix`); "" for
     `models/<model_name>` itself.
 
-    On the local target the emulator's own Python runs the functions, and pictures may come from its address, too.
+    On the local target the emulator's own Python runs the functions, on this machine's processor, and pictures may come
+    from its address, too.
     """
     named = {
         "ProjectId": lab.project_id,
@@ -55,11 +55,15 @@ def application(
         **choices.of(choices.APPLICATION, chosen),
     }
     deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
+    if lab.target == "local" and "Auth" not in deployed:
+        named.setdefault("Auth", "none")  # the template's own default is for an endpoint that the Internet reaches
     if lab.endpoint_url:
-        named["Runtime"] = "python{}.{}".format(*sys.version_info)
+        named |= {"Runtime": together.THIS, "Architecture": together.HERE}
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")
         own = urlsplit(lab.endpoint_url).netloc
         named["AllowedPrivateHosts"] = ",".join([own, *(host for host in hosts if host not in ("", own))])
+    if problem := together.problem_of_stack(deployed | named):
+        raise choices.ChoiceError(problem)
     return named | {"Settings": settings(deployed | named)}
 
 

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from workshop import ROOT, ToldError, choices, emulator
-from workshop.deployment import cleanup, judge, probe
+from workshop.deployment import cleanup, judge, probe, stacks
 from workshop.deployment.judge import machines, parameters, resolving
-from workshop.deployment.stacks import status
 from workshop.lab import Lab, connect
 from workshop.scale import cost, quotas
 
@@ -127,7 +126,7 @@ def denials(lab: Lab, arn: str, needs: list[judge.Need]) -> list[judge.Need]:
     """Those of `needs` that IAM's simulator does not allow to the principal `arn`."""
     groups = defaultdict(list)
     for need in needs:
-        groups[need.resource, need.passed_to].append(need)
+        groups[need.resource, need.passed_to, need.function].append(need)
     calls = [
         (key, group[at : at + ACTIONS_PER_CALL])
         for key, group in groups.items()
@@ -136,13 +135,18 @@ def denials(lab: Lab, arn: str, needs: list[judge.Need]) -> list[judge.Need]:
     iam = lab.client("iam", retries={"mode": "adaptive", "total_max_attempts": 6})
 
     def simulate(call) -> list[judge.Need]:
-        (resource, passed_to), group = call
-        key = {"ContextKeyName": "iam:PassedToService", "ContextKeyValues": [passed_to], "ContextKeyType": "string"}
+        (resource, passed_to, function), group = call
+        known = {"iam:PassedToService": passed_to, "lambda:FunctionArn": function}
+        keys = [
+            {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
+            for name, value in known.items()
+            if value
+        ]
         pages = iam.get_paginator("simulate_principal_policy").paginate(
             PolicySourceArn=arn,
             ActionNames=[need.action for need in group],
             ResourceArns=[resource],
-            ContextEntries=[key] if passed_to else [],
+            ContextEntries=keys,
         )
         allowed = {
             result["EvalActionName"].lower()
@@ -215,7 +219,7 @@ def _names(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
 
 def _leftovers(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     cloudformation = lab.client("cloudformation")
-    states = {stack: status(cloudformation, stack) for stack in (lab.toolchain_stack, lab.app_stack)}
+    states = {stack: stacks.status(cloudformation, stack) for stack in (lab.toolchain_stack, lab.app_stack)}
     there = {stack: state for stack, state in states.items() if state and state != "DELETE_COMPLETE"}
     stuck = {
         stack: state
@@ -245,7 +249,7 @@ def _templates(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
     cloudformation = lab.client("cloudformation")
     for name in (judge.APP, judge.TOOLCHAIN):
         try:
-            cloudformation.validate_template(TemplateBody=(ROOT / name).read_text())
+            cloudformation.validate_template(TemplateBody=stacks.request_body((ROOT / name).read_text()))
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
@@ -282,7 +286,8 @@ def _api_logs(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
 
 def _costs(choices: dict[str, str]) -> Iterator[Row]:
     template = resolving.load(ROOT / judge.APP)
-    kinds = [one["Type"] for one in template["Resources"].values()]
+    left_out = () if choices.get("OnUpload") == "true" else ("IsInbox",)
+    kinds = [one["Type"] for one in template["Resources"].values() if one.get("Condition") not in left_out]
     idle = cost.idle(kinds.count("AWS::CloudWatch::Alarm"), kinds.count("AWS::CloudWatch::Dashboard"))
     per_day = cost.total(idle) / cost.HOURS_PER_MONTH * 24
     memory = choices.get("MemorySize", template["Parameters"]["MemorySize"]["Default"])

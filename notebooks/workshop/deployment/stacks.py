@@ -1,5 +1,6 @@
 """CloudFormation through change sets: what would change, then the change, then what happened."""
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from workshop import ToldError, choices
 
+BODY_BYTES = 51_200  # of a template within a request: AWS's limit
 WAIT = {"Delay": 2, "MaxAttempts": 450}
 
 
@@ -34,6 +36,21 @@ def parameters(cloudformation, stack: str) -> dict[str, str]:
     return {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
 
 
+def request_body(text: str) -> str:
+    """A template's text as a request can hold it: as it is, or as the shortest JSON where it is too long.
+
+    Comments and indentation are a fifth of it. Raises StackError where the JSON is too long, too.
+    """
+    if len(text.encode()) <= BODY_BYTES:
+        return text
+    from samtranslator.yaml_helper import yaml_parse
+
+    short = json.dumps(yaml_parse(text), separators=(",", ":"), ensure_ascii=False)
+    if len(short.encode()) > BODY_BYTES:
+        raise StackError(f"the template has {len(short.encode())} bytes, and a request takes {BODY_BYTES}")
+    return short
+
+
 def declared(body: str) -> list[str]:
     """The names of the parameters that a template (YAML or JSON) has."""
     return list(yaml.load(body, yaml.BaseLoader).get("Parameters") or {})
@@ -56,7 +73,7 @@ def create_change_set(
     change sets leave out what a condition alone adds or removes. A stack whose creation was rolled back is deleted
     first: CloudFormation cannot update it. Raises StackError when the template is refused.
     """
-    body = Path(template).read_text()
+    body = request_body(Path(template).read_text())
     state = status(cloudformation, stack)
     if state == "ROLLBACK_COMPLETE":
         cloudformation.delete_stack(StackName=stack)

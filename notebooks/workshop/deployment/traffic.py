@@ -10,7 +10,7 @@ from types import TracebackType
 
 import requests
 
-from workshop.client import predict_url
+from workshop.client import endpoint
 from workshop.lab import Lab
 from workshop.samples import sample_path
 
@@ -31,7 +31,7 @@ class Traffic:
     """
 
     def __init__(self, lab: Lab, rate: float = 4.0, sample: str = "church", at_once: int = 2) -> None:
-        self.url, self.rate, self.picture = predict_url(lab), rate, sample_path(sample).read_bytes()
+        self.endpoint, self.rate, self.picture = endpoint(lab), rate, sample_path(sample).read_bytes()
         self.answered: list[Answered] = []
         self._ending, self._free = threading.Event(), threading.Semaphore(at_once)
         self._threads: list[threading.Thread] = []
@@ -80,7 +80,8 @@ class Traffic:
         with self._free:
             at = self.seconds
             try:
-                answer = requests.post(self.url, self.picture, headers={"Content-Type": "image/jpeg"}, timeout=60)
+                to, headers = self.endpoint, {"Content-Type": "image/jpeg"}
+                answer = requests.post(to.url, self.picture, headers=headers, auth=to.auth, timeout=60)
                 one = Answered(at, answer.status_code, answer.headers.get("X-Version", ""))
             except requests.RequestException:
                 one = Answered(at, 0, "")

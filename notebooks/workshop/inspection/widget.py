@@ -19,6 +19,7 @@ from PIL import Image
 from predict import fetching, fitting, images, predictor
 from predict.fitting import Fitting
 from workshop import plots
+from workshop.access import Endpoint
 from workshop.inspection import explain
 from workshop.models import ModelFiles, preparation
 from workshop.samples import SAMPLES, sample_path
@@ -53,18 +54,19 @@ def ask_model(predict: explain.Predict, model: ModelFiles, top: int = 5) -> Ask:
     return ask
 
 
-def ask_endpoint(url: str, top: int = 5) -> Ask:
-    """Ask the endpoint whose /predict is at `url`; an error of its contract becomes a ValueError with its words."""
+def ask_endpoint(endpoint: str | Endpoint, top: int = 5) -> Ask:
+    """Ask the endpoint, by the URL of its /predict; an error of its contract becomes a ValueError with its words."""
 
     def ask(data: bytes) -> list[dict]:
-        return _answer(url, data, top)["predictions"]
+        return _answer(endpoint, data, top)["predictions"]
 
     return ask
 
 
-def _answer(url: str, data: bytes, top: int) -> dict:
+def _answer(endpoint: str | Endpoint, data: bytes, top: int) -> dict:
+    to = Endpoint.of(endpoint)
     headers = {"Content-Type": "application/octet-stream", "Accept": "application/json"}
-    answer = requests.post(url, data, params={"top": top}, headers=headers, timeout=60)
+    answer = requests.post(to.url, data, params={"top": top}, headers=headers, auth=to.auth, timeout=60)
     if not answer.ok:
         raise ValueError(f"the endpoint answered {answer.status_code}: {answer.text}")
     return answer.json()
@@ -86,15 +88,15 @@ def heat_of(predict: explain.Predict, model: ModelFiles, stride: int = 48) -> He
     return heat
 
 
-def heat_of_endpoint(url: str) -> Heat:
-    """As `heat_of`, for the endpoint whose /predict is at `url`: covering needs no more than its answers, 18 a picture.
+def heat_of_endpoint(endpoint: str | Endpoint) -> Heat:
+    """As `heat_of`, for the endpoint, by the URL of its /predict.
 
-    The answers name the model's fitting. A class that is not among the 20 first ones of an answer counts as impossible
-    there.
+    Covering needs no more than its answers, 18 a picture, which name the model's fitting. A class that is not among the
+    20 first ones of an answer counts as impossible there.
     """
 
     def heat(data: bytes) -> np.ndarray:
-        answer = _answer(url, data, top=20)
+        answer = _answer(endpoint, data, top=20)
         said = answer["model"].get("input")  # missing for a model that says nothing of itself
         fitted = Fitting.of(said) if said else fitting.DEFAULT
         batch = np.asarray(images.network_input(data, fitted), np.float32)
@@ -102,7 +104,7 @@ def heat_of_endpoint(url: str) -> Heat:
 
         def asked(covered: np.ndarray) -> list[dict]:
             square = Image.fromarray(explain.as_picture(covered[np.newaxis]))
-            return _answer(url, _png(preparation.framed(square, fitted)), top=20)["predictions"]
+            return _answer(endpoint, _png(preparation.framed(square, fitted)), top=20)["predictions"]
 
         def predict(pictures: np.ndarray) -> np.ndarray:
             given = [{entry["class"]: entry["probability"] for entry in asked(one)} for one in pictures]

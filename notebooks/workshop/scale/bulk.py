@@ -24,11 +24,12 @@ ACTIVE = "RUNNING"
 
 def chosen(lab: Lab) -> dict[str, Any]:
     """`on` and `concurrency` of bulk scoring as the stack has them now, to `switch` back to."""
-    values = _parameters(lab)
+    values = parameters(lab)
     return {"on": values["BulkScoring"] == "true", "concurrency": int(values["BulkConcurrency"])}
 
 
-def _parameters(lab: Lab) -> dict[str, str]:
+def parameters(lab: Lab) -> dict[str, str]:
+    """The stack's parameters as they are. Raises LabError where it knows no bulk scoring."""
     described = lab.client("cloudformation").describe_stacks(StackName=lab.app_stack)["Stacks"][0]
     values = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
     if "BulkScoring" not in values:
@@ -42,18 +43,22 @@ def switch(lab: Lab, on: bool, concurrency: int | None = None) -> dict[str, str]
     The deployed template and every other parameter stay as they are, `concurrency` too unless it is given. Switching
     off deletes the images and the results in the bulk bucket, too.
     """
-    stack, cloudformation = lab.app_stack, lab.client("cloudformation")
-    names = _parameters(lab)
     named: dict[str, object] = {"BulkScoring": str(on).lower()}
     if concurrency is not None:
         named["BulkConcurrency"] = concurrency
     if not on:
         empty(lab)
-    parameters = choices.parameter_list(named, names, names)
+    return update(lab, named)
+
+
+def update(lab: Lab, named: Mapping[str, object]) -> dict[str, str]:
+    """Give the application's stack other parameters, its template and its other parameters staying as they are."""
+    stack, cloudformation = lab.app_stack, lab.client("cloudformation")
+    names = parameters(lab)
     request = {
         "StackName": stack,
         "UsePreviousTemplate": True,
-        "Parameters": parameters,
+        "Parameters": choices.parameter_list(named, names, names),
         "Capabilities": ["CAPABILITY_AUTO_EXPAND"],
         "RoleARN": lab.role_arn(lab.cloudformation_role),
     }
@@ -79,9 +84,14 @@ def empty(lab: Lab, job: str = "") -> int:
 
     Where there is no bucket, that is 0.
     """
-    s3, name, count = lab.client("s3"), bucket(lab), 0
+    return empty_bucket(lab, bucket(lab), (f"images/{job}/", f"results/{job}/") if job else ("",))
+
+
+def empty_bucket(lab: Lab, name: str, prefixes: Iterable[str] = ("",)) -> int:
+    """Delete a bucket's objects below the prefixes and return how many there were; 0 where there is no bucket."""
+    s3, count = lab.client("s3"), 0
     try:
-        for prefix in (f"images/{job}/", f"results/{job}/") if job else ("",):
+        for prefix in prefixes:
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix):
                 keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
                 if keys:
@@ -177,12 +187,14 @@ def lines(lab: Lab, job: str, file: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in body.splitlines()]
 
 
-def kill_workers(lab: Lab) -> int:
-    """Kill the emulator's processes that score images, in the middle of what they do; returns how many there were.
+def kill_workers(lab: Lab, function: str = "BulkFunction") -> int:
+    """Kill the emulator's processes of the function that an output of the stack names, in the middle of what they do.
+
+    Returns how many there were.
 
     For checks on one machine with a /proc file system (Linux).
     """
-    name, killed = lab.outputs(lab.app_stack)["BulkFunction"], 0
+    name, killed = lab.outputs(lab.app_stack)[function], 0
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (folder / "cmdline").read_bytes().decode(errors="replace")

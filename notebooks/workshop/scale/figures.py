@@ -148,6 +148,18 @@ def lines_cross(
     headline(figure, title, f"Lines of US dollars a month over predictions a month, logarithmic: {', '.join(costs)}")
 
 
+def snapshots(cold_starts: np.ndarray, costs: Mapping[str, np.ndarray], meets: float | None, title: str) -> None:
+    """Monthly cost by cold starts a month on logarithmic axes; `meets`: from where SnapStart costs less, if ever."""
+    figure, axes = plt.subplots(figsize=(10, 4.4))
+    for (name, amounts), colour in zip(costs.items(), COLOURS, strict=False):
+        axes.plot(cold_starts, amounts, color=colour, label=name)
+    if meets is not None:
+        axes.axvline(meets, color=GREY, linewidth=1, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="cold starts a month", ylabel="US dollars a month")
+    axes.legend(loc="upper left")
+    headline(figure, title, f"Lines of US dollars a month over cold starts a month, logarithmic: {', '.join(costs)}")
+
+
 def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, measured: Mapping[int, float]) -> None:
     """Duration and cost of a million predictions by memory setting (MB): lines of a fit, and points.
 

@@ -18,6 +18,8 @@ import httpx
 import numpy as np
 import tenacity
 
+from workshop.access import Endpoint
+
 BACKOFF_BASE, BACKOFF_MOST = 0.1, 5.0  # seconds
 # Throttled by API Gateway or, on the emulator, by Lambda: 429. On AWS API Gateway answers 500 or 503 where Lambda
 # refused; the function itself never does. A prediction may be asked for again without harm.
@@ -154,7 +156,7 @@ def in_turns(
 
 
 def run(
-    url: str,
+    url: str | Endpoint,
     pictures: Sequence[bytes],
     *,
     clients: int = 1,
@@ -184,7 +186,7 @@ def run(
             result.append(
                 asyncio.run(
                     _run(
-                        url,
+                        Endpoint.of(url),
                         pictures,
                         clients,
                         count or len(pictures),
@@ -207,7 +209,7 @@ def run(
     return result[0]
 
 
-async def _run(url, pictures, clients, count, max_seconds, retry, request_timeout, seed, progress) -> Load:
+async def _run(endpoint, pictures, clients, count, max_seconds, retry, request_timeout, seed, progress) -> Load:
     waiting = iter(range(count))
     answers: dict[int, Answer] = {}
     tries: list[Try] = []
@@ -222,8 +224,9 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
             body, code, cold = None, "", False
             content = pictures[number % len(pictures)]
             try:
-                response = await http.post(url, content=content, headers={"Content-Type": "image/jpeg"})
-                status, cold = response.status_code, response.headers.get("X-Cold-Start") == "true"
+                headers = {"Content-Type": "image/jpeg"}
+                response = await http.post(endpoint.url, content=content, headers=headers, auth=endpoint.auth)
+                status, cold = response.status_code, response.headers.get("X-Cold-Start") in ("true", "restored")
                 body = _json(response)
                 code = _code(body)
             except httpx.TransportError as error:
@@ -236,7 +239,9 @@ async def _run(url, pictures, clients, count, max_seconds, retry, request_timeou
             return tried, body
 
         def is_worth_another(result: tuple[Try, dict | None]) -> bool:
-            return retry and (result[0].refused or result[0].status == NO_CONNECTION)
+            tried = result[0]
+            again = tried.refused and tried.code != "quota_exceeded"  # which stays so until tomorrow
+            return retry and (again or tried.status == NO_CONNECTION)
 
         def last(state: tenacity.RetryCallState) -> tuple[Try, dict | None]:
             assert state.outcome is not None

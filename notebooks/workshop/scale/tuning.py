@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from workshop import client
+from workshop import access, client
 from workshop.lab import Lab
 from workshop.scale import load
 
 
 def by_memory(
     lab: Lab,
-    url: str,
+    url: str | access.Endpoint,
     pictures: Sequence[bytes],
     sizes: Sequence[int],
     *,

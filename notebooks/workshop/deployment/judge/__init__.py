@@ -16,7 +16,7 @@ from typing import Any
 
 from workshop import ROOT
 
-from . import caller, limits, machines, permissions, pipeline, statements, upkeep
+from . import caller, limits, machines, permissions, pipeline, snapshots, statements, upkeep
 from .finding import Finding
 from .parameters import cases
 from .permissions import Need
@@ -72,7 +72,7 @@ def judge(app: dict[str, Any], toolchain: dict[str, Any], handed_on: Iterable[st
 
 def _judge_resources(resolved: Resolved, place: str) -> Iterator[Finding]:
     yield from resolved.findings
-    for check in (statements.judge, machines.judge, upkeep.judge, permissions.judge_types):
+    for check in (statements.judge, machines.judge, upkeep.judge, snapshots.judge, permissions.judge_types):
         yield from check(resolved, place)
 
 

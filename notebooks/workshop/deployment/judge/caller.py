@@ -19,6 +19,13 @@ from .resolving import Resolved, World
 PREFIXES = {"stepfunctions": "states", "service-quotas": "servicequotas"}
 # Operations whose IAM action has another name. S3's are in the reference by their permission.
 ACTIONS: dict[str, tuple[str, ...]] = {
+    "apigateway:CreateApiKey": ("apigateway:POST",),
+    "apigateway:CreateUsagePlanKey": ("apigateway:POST",),
+    "apigateway:DeleteApiKey": ("apigateway:DELETE",),
+    "apigateway:GetApiKeys": ("apigateway:GET",),
+    "apigateway:GetUsage": ("apigateway:GET",),
+    "apigateway:GetUsagePlanKeys": ("apigateway:GET",),
+    "apigateway:GetUsagePlans": ("apigateway:GET",),
     "apigateway:GetRestApis": ("apigateway:GET",),
     "apigateway:GetResources": ("apigateway:GET",),
     "apigateway:GetStage": ("apigateway:GET",),
@@ -52,6 +59,10 @@ MORE: dict[str, tuple[str, ...]] = {
 RESOURCES = {
     "apigateway:${Region}::/restapis": ("apigateway:{region}::/restapis",),
     "apigateway:${Region}::/restapis/${Path}": ("apigateway:{region}::/restapis/*",),
+    "apigateway:${Region}::/apikeys": ("apigateway:{region}::/apikeys",),
+    "apigateway:${Region}::/apikeys/${Id}": ("apigateway:{region}::/apikeys/*",),
+    "apigateway:${Region}::/usageplans": ("apigateway:{region}::/usageplans",),
+    "apigateway:${Region}::/usageplans/${Path}": ("apigateway:{region}::/usageplans/*",),
     "cloudformation:${Region}:${Account}:stack/${StackName}/${Id}":
         ("cloudformation:{region}:{account}:stack/{project}-*/*",),
     "cloudformation:${Region}:aws:transform/${Name}":
@@ -66,6 +77,7 @@ RESOURCES = {
     ),
     "s3:::${BucketName}": ("s3:::{project}-*",),
     "s3:::${BucketName}/${ObjectName}": ("s3:::{project}-*/*",),
+    "sqs:${Region}:${Account}:${QueueName}": ("sqs:{region}:{account}:{project}-inbox*",),
     "states:${Region}:${Account}:execution:${StateMachineName}:${ExecutionId}":
         ("states:{region}:{account}:execution:{project}-bulk:*",),
     "states:${Region}:${Account}:stateMachine:${StateMachineName}":

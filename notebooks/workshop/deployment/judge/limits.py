@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from workshop.deployment import stacks
+
 from .finding import Finding
 from .resolving import text_of
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-BODY_BYTES = 51_200  # of a template within a request, as the lab sends it
 EXPANDED_BYTES = 1_000_000  # after the transforms
 DESCRIPTION_BYTES = 1_024
 COUNTS = {"Resources": 500, "Parameters": 200, "Outputs": 200, "Mappings": 200}
@@ -18,9 +19,10 @@ VALUE_BYTES = 4_096  # of a parameter
 
 def judge_text(text: str, place: str) -> Iterator[Finding]:
     """A template's file, which the lab sends within the request."""
-    size = len(text.encode())
-    if size > BODY_BYTES:
-        yield Finding("limit", place, f"{size} bytes, and a request takes a template of {BODY_BYTES}")
+    try:
+        stacks.request_body(text)
+    except stacks.StackError as error:
+        yield Finding("limit", place, str(error))
 
 
 def judge_template(template: dict[str, Any], place: str) -> Iterator[Finding]:

@@ -12,9 +12,12 @@ from .combinations import seen_together
 SAMPLES = {
     "ProjectId": "predictions",
     "AlarmEmail": "someone@example.com",
+    "BudgetEmail": "someone@example.com",
     "ConnectionArn": "arn:aws:codeconnections:eu-central-1:123456789012:connection/a1b2",
     "RepositoryId": "owner/name",
 }
+
+SWITCH = {"true", "false"}  # the values of a parameter that switches something on
 
 
 def cases(template: dict[str, Any]) -> Iterator[dict[str, str]]:
@@ -41,7 +44,8 @@ def cases(template: dict[str, Any]) -> Iterator[dict[str, str]]:
         numbers = {name: str(extreme(_numbers(rule))) for name, rule in declared.items() if _numbers(rule)}
         longest = {name: "p" * rule["MaxLength"] for name, rule in declared.items() if "MaxLength" in rule}
         on = {name: values[-1] if values[0] in ("", "false") else values[0] for name, values in choices.items()}
-        yield plain | on | numbers | (longest if extreme is max else {})
+        switched = {name: "true" for name, rule in declared.items() if set(rule.get("AllowedValues", [])) == SWITCH}
+        yield plain | switched | on | numbers | (longest if extreme is max else {})
 
 
 def _plain(name: str, rule: dict[str, Any]) -> str:

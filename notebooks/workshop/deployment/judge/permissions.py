@@ -9,7 +9,7 @@ from typing import Any
 
 from . import reference
 from .finding import Finding
-from .resolving import ARNS, Resolved, World
+from .resolving import ARNS, Resolved, World, arn_of
 from .statements import listed, passed_to
 from .unused import LEFT_OUT, UNPUBLISHED, UNUSED
 
@@ -29,13 +29,15 @@ PASSED = {
 class Need:
     """One thing that somebody must be allowed: an action on a resource. `why`: what needs it.
 
-    `passed_to`: of `iam:PassRole` the service that gets the role, else "".
+    `passed_to`: of `iam:PassRole` the service that gets the role, else "". `function`: the ARN of the function that an
+    event source is mapped to, else "".
     """
 
     action: str
     resource: str
     why: str
     passed_to: str = ""
+    function: str = ""
 
 
 def needs(resolved: Resolved, artifacts: str = "") -> Iterator[Need]:
@@ -92,6 +94,8 @@ def _needs_of(
             f"arn:{world.partition}:{action.partition(':')[0]}:{world.region}:{world.account}:connection/any",
             name,
         )
+    elif kind == "AWS::Lambda::EventSourceMapping":
+        yield Need(action, arn if forms else "*", name, function=function_of(properties, world))
     elif not forms:
         yield Need(action, "*", name)
     elif any(reference.fits(arn, form) for form in forms):
@@ -101,10 +105,16 @@ def _needs_of(
         yield Need(action, "", name)
 
 
+def function_of(properties: dict[str, Any], world: World) -> str:
+    """The ARN of the function that an event source is mapped to."""
+    return arn_of("AWS::Lambda::Function", str(properties["FunctionName"]), {}, world)
+
+
 def is_granted(need: Need, statements: Iterable[dict[str, Any]]) -> bool:
     """Whether a role's statements, with plain strings, allow a need.
 
-    A statement under a condition counts only where the condition is the one that `iam:PassRole` is to have.
+    A statement under a condition counts only where the condition is the one that `iam:PassRole` is to have, or names
+    the function of an event source.
     """
     allowed = False
     for statement in statements:
@@ -119,6 +129,9 @@ def is_granted(need: Need, statements: Iterable[dict[str, Any]]) -> bool:
         condition = statement.get("Condition")
         if condition is None or (need.passed_to and set(passed_to(statement)) == {need.passed_to}):
             allowed = True
+        if need.function and condition and set(condition) == {"ArnLike"}:
+            functions = listed(condition["ArnLike"].get("lambda:FunctionArn", []))
+            allowed = allowed or any(reference.covers(function, need.function) for function in functions)
     return allowed
 
 

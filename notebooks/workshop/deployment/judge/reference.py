@@ -27,6 +27,10 @@ MORE_RESOURCES = {
             f"{_API}/restapis/${{Path}}",
             f"{_API}/tags/${{Path}}",
             f"{_API}/account",
+            f"{_API}/apikeys",
+            f"{_API}/apikeys/${{Id}}",
+            f"{_API}/usageplans",
+            f"{_API}/usageplans/${{Path}}",
         )
         for verb in ("DELETE", "GET", "PATCH", "POST", "PUT")
     },

@@ -37,6 +37,8 @@ ARNS = {
     "AWS::ApiGateway::Deployment": "arn:{partition}:apigateway:{region}::/restapis/{RestApiId}/deployments/{name}",
     "AWS::ApiGateway::RestApi": "arn:{partition}:apigateway:{region}::/restapis/{name}",
     "AWS::ApiGateway::Stage": "arn:{partition}:apigateway:{region}::/restapis/{RestApiId}/stages/{StageName}",
+    "AWS::ApiGateway::UsagePlan": "arn:{partition}:apigateway:{region}::/usageplans/{name}",
+    "AWS::Budgets::Budget": "arn:{partition}:budgets::{account}:budget/{name}",
     "AWS::CloudWatch::Alarm": "arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}",
     "AWS::CloudWatch::Dashboard": "arn:{partition}:cloudwatch::{account}:dashboard/{name}",
     "AWS::CodeBuild::Project": "arn:{partition}:codebuild:{region}:{account}:project/{name}",
@@ -47,6 +49,7 @@ ARNS = {
     "AWS::Events::Rule": "arn:{partition}:events:{region}:{account}:rule/{name}",
     "AWS::IAM::Role": "arn:{partition}:iam::{account}:role/{name}",
     "AWS::Lambda::Alias": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}:{Name}",
+    "AWS::Lambda::EventSourceMapping": "arn:{partition}:lambda:{region}:{account}:event-source-mapping:{name}",
     "AWS::Lambda::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
     "AWS::Lambda::Permission": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
     "AWS::Lambda::Version": "arn:{partition}:lambda:{region}:{account}:function:{FunctionName}",
@@ -55,6 +58,7 @@ ARNS = {
     "AWS::S3::BucketPolicy": "arn:{partition}:s3:::{Bucket}",
     "AWS::SNS::Topic": "arn:{partition}:sns:{region}:{account}:{name}",
     "AWS::SQS::Queue": "arn:{partition}:sqs:{region}:{account}:{name}",
+    "AWS::SQS::QueuePolicy": "arn:{partition}:sqs:{region}:{account}:{Queues}",
     "AWS::StepFunctions::StateMachine": "arn:{partition}:states:{region}:{account}:stateMachine:{name}",
 }
 BY_ARN = {"AWS::Lambda::Alias", "AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}  # whose `Ref` is the ARN
@@ -151,7 +155,10 @@ def physical_name(name: str, resource: dict[str, Any], world: World) -> str:
 
 def arn_of(kind: str, name: str, properties: dict[str, Any], world: World) -> str:
     """The ARN of a resource of type `kind`, "" for a type that has none here."""
-    flat = {key: value for key, value in properties.items() if isinstance(value, str)}
+    ones = {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in properties.items()
+    }
+    flat = {key: value for key, value in ones.items() if isinstance(value, str)}
     if "FunctionName" in flat:  # a function's name, or the ARN of one of its aliases
         flat["FunctionName"] = flat["FunctionName"].rpartition(":function:")[2]
     flat |= {"partition": world.partition, "region": world.region, "account": world.account, "name": name}
@@ -281,6 +288,14 @@ class _Resolver:
     def fn_if(self, operand: Any, place: str) -> Any:
         condition, then, otherwise = operand
         return self.value(then if self.holds(condition) else otherwise, place)
+
+    def fn_findinmap(self, operand: Any, place: str) -> Any:
+        found: Any = self.template.get("Mappings", {})
+        for key in self.value(operand, place):
+            if key not in found:
+                return self.dangling(place, f"the mapping has no {key!r}")
+            found = found[key]
+        return found
 
     def fn_join(self, operand: Any, place: str) -> str:
         return operand[0].join(str(self.value(each, place)) for each in operand[1])

@@ -6,6 +6,7 @@ that property, the judge asks for the permission.
 
 UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
     "AWS::ApiGateway::RestApi": {"Policy": ("apigateway:UpdateRestApiPolicy",)},
+    "AWS::Budgets::Budget": {"BillingViewArn": ("billing:GetBillingViewData",)},
     "AWS::CodeDeploy::DeploymentGroup": {"OnPremisesTagSet": ("codedeploy:RegisterOnPremisesInstance",)},
     "AWS::CodePipeline::Pipeline": {
         "DisableInboundStageTransitions": ("codepipeline:DisableStageTransition", "codepipeline:EnableStageTransition"),
@@ -40,6 +41,7 @@ UNUSED: dict[str, dict[str, tuple[str, ...]]] = {
             "lambda:PutProvisionedConcurrencyConfig",
         ),
     },
+    "AWS::Lambda::EventSourceMapping": {"KmsKeyArn": ("kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey")},
     "AWS::Lambda::Version": {
         "FunctionScalingConfig": ("lambda:GetFunctionScalingConfig", "lambda:PutFunctionScalingConfig"),
         "ProvisionedConcurrencyConfig": (

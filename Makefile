@@ -34,7 +34,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help choices setup deploy preflight rehearse versions rollback key keys revoke ship scale test test-pythons check $(CHECKS) coverage fuzz browser \
-	screenshots notebooks lab endpoint judge bench soak emulator down clean lock
+	screenshots notebooks site lab endpoint judge bench soak emulator down clean lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -139,6 +139,10 @@ screenshots: setup ## take the screenshots of README and docs again: page, Jupyt
 notebooks: setup ## execute the notebooks in place, as they are committed; ARGS= names some
 	@AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) PATH="$(CURDIR)/.venv/bin:$$PATH" $(VENV_PYTHON) scripts/execute.py $(ARGS)
 
+site: choices ## make a site of the texts, the notebooks with their stored outputs and the contract, in .build/site
+	@"$(PYTHON)" scripts/setup.py site
+	@"$(CURDIR)/.venv-site/bin/python" scripts/build_site.py
+
 lab: setup ## open JupyterLab on the first notebook
 	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
 		JUPYTER_CONFIG_PATH="$(CURDIR)/scripts/jupyter" JUPYTERLAB_WORKSPACES_DIR="$(CURDIR)/.build/jupyter/workspaces" && \
@@ -161,7 +165,7 @@ down: ## stop the emulator, which loses everything that is deployed on the local
 	@if [ -x $(VENV_PYTHON) ]; then $(RUN) workshop.emulator stop; else echo "No emulator of this folder runs."; fi
 
 clean: down ## remove everything that the commands made, the environments too
-	@rm -rf .venv .venv-emulator .venv-linter .emulator runs models/fetched .build template-export.yml template-configuration.json \
+	@rm -rf .venv .venv-emulator .venv-linter .venv-site .emulator runs models/fetched .build template-export.yml template-configuration.json \
 		.aws-sam .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

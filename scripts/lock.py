@@ -1,8 +1,8 @@
 """Resolve the direct pins into the full locks: `make lock`.
 
 environment.yml (its pip section) becomes one lock for each Python, requirements-3.11.txt to requirements-3.14.txt.
-requirements-emulator.in and requirements-linter.in become the .txt of their names, one for all Pythons. All are
-resolved for Linux x86-64, whatever runs this.
+requirements-emulator.in, requirements-linter.in and requirements-site.in become the .txt of their names, one for all
+Pythons. All are resolved for Linux x86-64, whatever runs this.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def pins(text: str) -> list[str]:
 def main() -> None:
     for python in PYTHONS:
         lock("environment.yml", direct_pins(), [python], ROOT / f"requirements-{python}.txt")
-    for which in ("emulator", "linter"):
+    for which in ("emulator", "linter", "site"):
         source = ROOT / f"requirements-{which}.in"
         requirements = source.read_text(encoding="utf-8").splitlines()
         lock(source.name, requirements, (PYTHONS[0], PYTHONS[-1]), source.with_suffix(".txt"))

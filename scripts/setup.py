@@ -3,13 +3,14 @@
     python3 scripts/setup.py              both
     python3 scripts/setup.py emulator     that one alone
     python3 scripts/setup.py linter       the third, which the tests make when they need it
+    python3 scripts/setup.py site         the fourth, which `make site` makes when it needs it
 
 They are of the Python that runs this, 3.11 to 3.14; scripts/find_python.sh finds one.
 
 `.venv` is the workbook's (requirements-3.11.txt to requirements-3.14.txt, a lock for each Python), `.venv-emulator` the
 emulator's (requirements-emulator.txt): a Lambda worker of the emulator must not see the workbook's packages.
 `.venv-linter` is that of the templates' security linter (requirements-linter.txt), whose pins do not fit the
-workbook's. Standard library only, as nothing is installed yet.
+workbook's. `.venv-site` makes the site (requirements-site.txt). Standard library only, as nothing is installed yet.
 
 A stamp written last says that an environment is whole, and for which lock, Python and place it was made. Without it, or
 with another, the environment is made again from nothing, so a kill at any moment does no harm.
@@ -36,12 +37,14 @@ LOCKS = {
     "workbook": (f"requirements-{VERSION}.txt", ".venv"),
     "emulator": ("requirements-emulator.txt", ".venv-emulator"),
     "linter": ("requirements-linter.txt", ".venv-linter"),
+    "site": ("requirements-site.txt", ".venv-site"),
 }
 DEFAULT = ("workbook", "emulator")
 ROOM = {
     "workbook": 2_500_000_000,
     "emulator": 300_000_000,
     "linter": 400_000_000,
+    "site": 350_000_000,
 }  # bytes; twice what each takes, for the downloads
 STAMP = ".complete"
 # Besides its lock, the workbook's environment holds the project itself, as these say.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import can_ada
 
-from .errors import error
+from .errors import failure
 
 MAX_URL_LENGTH = 8192  # presigned URLs run to about 2,000 characters
 _DEFAULT_PORT = {"http": 80, "https": 443}
@@ -112,7 +112,7 @@ def parse(text: str, base: Target | None = None) -> Target:
     """
     text = text.strip("".join(map(chr, range(0x21))))
     if len(text) > MAX_URL_LENGTH:
-        raise error("url_malformed", f"the URL has {len(text)} characters; at most {MAX_URL_LENGTH} are allowed")
+        raise failure("url_malformed", f"the URL has {len(text)} characters; at most {MAX_URL_LENGTH} are allowed")
     if base:
         text = re.sub("[^\x00-\x7f]", lambda found: f"%{ord(found[0]):02X}", text)
     else:
@@ -120,20 +120,20 @@ def parse(text: str, base: Target | None = None) -> Target:
     try:
         url = can_ada.parse(base.href) + text if base else can_ada.parse(text)
     except (ValueError, TypeError):  # TypeError: lone surrogates
-        raise error("url_malformed", "the URL is malformed: expected http(s)://host[:port]/path") from None
+        raise failure("url_malformed", "the URL is malformed: expected http(s)://host[:port]/path") from None
     scheme, host = url.protocol[:-1], url.hostname.strip("[]").removesuffix(".")
     if scheme not in _DEFAULT_PORT:
-        raise error("url_malformed", f"the URL must start with http:// or https://, not {scheme[:20]}:")
+        raise failure("url_malformed", f"the URL must start with http:// or https://, not {scheme[:20]}:")
     if url.has_credentials():
-        raise error("url_malformed", "the URL holds a user name or password; leave them out")
+        raise failure("url_malformed", "the URL holds a user name or password; leave them out")
     if len(host) > 253 or not (":" in host or all(0 < len(label) < 64 for label in host.split("."))):
-        raise error(
+        raise failure(
             "url_malformed",
             "the URL's host is no name: expected parts of 1 to 63 characters with dots between them, 253 in all",
         )
     port = int(url.port) if url.port else _DEFAULT_PORT[scheme]
     if port in _BAD_PORTS:
-        raise error("url_malformed", f"port {port} is not one that serves pictures over {scheme}")
+        raise failure("url_malformed", f"port {port} is not one that serves pictures over {scheme}")
     inherited = base is not None and not re.match(r"([A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2}", text)
     named = not re.fullmatch("[0-9.]+", host) or host in text or inherited
     href = url.href.partition("#")[0]
@@ -145,11 +145,11 @@ def _check_beginning(text: str) -> None:
     if scheme not in _DEFAULT_PORT:
         # Not more of the URL: what follows may be a password or a signature.
         came = f", not {scheme}:" if re.fullmatch(r"[a-z][a-z0-9+.-]{0,19}", scheme) and ":" in text else ""
-        raise error("url_malformed", f"the URL must start with http:// or https://{came}")
+        raise failure("url_malformed", f"the URL must start with http:// or https://{came}")
     authority = re.match("://([^/?#]+)", text[len(scheme) :])
     if not authority:
-        raise error("url_malformed", "the URL names no host: expected http(s)://host[:port]/path")
+        raise failure("url_malformed", "the URL names no host: expected http(s)://host[:port]/path")
     if "@" in authority[1]:
-        raise error("url_malformed", "the URL holds a user name or password; leave them out")
+        raise failure("url_malformed", "the URL holds a user name or password; leave them out")
     if re.search(r"[\x00-\x20\x7f\\]", authority[1]):
-        raise error("url_malformed", "the URL's host holds a blank, a control character or a backslash")
+        raise failure("url_malformed", "the URL's host holds a blank, a control character or a backslash")

@@ -27,7 +27,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from . import fetching, predictor
 from .decoder import DecoderProcess
-from .errors import PredictionError, error
+from .errors import PredictionError, failure
 from .limits import TOP_MAX
 from .model_files import MANIFEST, parse_manifest
 from .model_store import Model, ModelStore, loaded_model
@@ -188,15 +188,15 @@ def _fetch(image: Image) -> bytes | PredictionError:
     from botocore.exceptions import ClientError
 
     if image.size > fetching.MAX_BYTES:
-        return error("image_too_large", f"the image has {image.size} bytes; at most {fetching.MAX_BYTES} are read")
+        return failure("image_too_large", f"the image has {image.size} bytes; at most {fetching.MAX_BYTES} are read")
     if image.size == 0:
-        return error("not_an_image", "the object is empty")
+        return failure("not_an_image", "the object is empty")
     try:
         return s3_client().get_object(Bucket=bucket_name(), Key=image.key, IfMatch=image.etag)["Body"].read()
     except ClientError as problem:
         if problem.response["Error"]["Code"] in ("NoSuchKey", "404", "PreconditionFailed", "412"):
             # It is gone or another by now; `collect` leaves out what is not the present version.
-            return error("host_answer", "the image was replaced or deleted after it was listed")
+            return failure("host_answer", "the image was replaced or deleted after it was listed")
         raise
 
 

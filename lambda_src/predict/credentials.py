@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from .errors import PredictionError, error
+from .errors import PredictionError, failure
 
 URI, TOKEN = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 HOSTS = ("127.0.0.1", "localhost", "::1")  # where the AWS SDKs accept plain HTTP: the token goes along
@@ -26,7 +26,7 @@ def current(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     if environ.get("AWS_ACCESS_KEY_ID"):
         return {}
     if not environ.get(URI):  # the library would ask the instance metadata service next
-        raise error("model_store_unreachable", "the function has no credentials for its model store: give it a role")
+        raise failure("model_store_unreachable", "the function has no credentials for its model store: give it a role")
     from http.client import HTTPException  # here alone: usually nobody needs it before the model loads
     from urllib.parse import urlsplit
 
@@ -60,4 +60,4 @@ def _asked(host: str, port: int | None, path: str, headers: Mapping[str, str]) -
 
 
 def _none(detail: str) -> PredictionError:
-    return error("model_store_unreachable", "the function did not get the credentials of its role; try again", detail)
+    return failure("model_store_unreachable", "the function did not get the credentials of its role; try again", detail)

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import STATUS, PredictionError, error
+from .errors import STATUS, PredictionError, failure
 from .fitting import DEFAULT, Fitting
 
 _MEGABYTE = 1 << 20
@@ -32,7 +32,7 @@ _PARENT_MEGABYTES = 450  # the function without the child, model included: 263 M
 _LEAST_MEGABYTES = 64
 _USUAL_MEGABYTES = 1300  # 50 million pixels of WebP with transparency need about 1,000
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-_SHARED_BYTES = _MEGABYTE  # the usual input takes 150,528, the largest 786,432 (fitting.MOST)
+_SHARED_BYTES = _MEGABYTE  # the usual input takes 150,528, the largest 786,432 (fitting.MAX_SIDE)
 # What the parent says: an image comes soon; an image comes next, to be fitted as the rest of the message has it.
 _SOON, _IMAGE = b"s", b"i"
 _AWAKE_SECONDS = 0.002
@@ -109,7 +109,7 @@ class DecoderProcess:
                         raise
                     raise self._crash(self._child[0]) from None
         if reply is None:
-            raise error("time_limit", f"the image did not decode within {max_seconds:.1f} s")
+            raise failure("time_limit", f"the image did not decode within {max_seconds:.1f} s")
         if isinstance(reply, dict):
             raise PredictionError(reply["code"], STATUS[reply["code"]], reply["message"], reply["detail"])
         side = math.isqrt(len(reply.batch) // 3)
@@ -171,8 +171,10 @@ class DecoderProcess:
         exit_code = process.exitcode
         self._stop()
         if exit_code == -signal.SIGKILL:  # the system's answer to a lack of memory
-            return error("image_too_large", "the image needs more memory to decode than there is")
-        return error("image_broken", "the image crashes its decoder: it is damaged", f"decoder exited with {exit_code}")
+            return failure("image_too_large", "the image needs more memory to decode than there is")
+        return failure(
+            "image_broken", "the image crashes its decoder: it is damaged", f"decoder exited with {exit_code}"
+        )
 
     def _stop(self) -> None:
         if self._child:
@@ -237,7 +239,7 @@ def _reply(
         shared[: len(made.batch)] = made.batch
         return {"bytes": len(made.batch), "partial": made.partial, "notes": made.notes}
     except MemoryError:
-        problem = error("image_too_large", "the image needs more memory to decode than there is")
+        problem = failure("image_too_large", "the image needs more memory to decode than there is")
     except PredictionError as refused:
         problem = refused
     return {"code": problem.code, "message": problem.message, "detail": problem.detail}

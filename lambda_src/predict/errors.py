@@ -65,7 +65,7 @@ class PredictionError(Exception):
         return {"error": {"code": self.code, "message": self.message}}
 
 
-def error(code: str, message: str, detail: str = "") -> PredictionError:
+def failure(code: str, message: str, detail: str = "") -> PredictionError:
     """Make the exception for `code`, with the status that `STATUS` gives it. Raises KeyError for an unknown code."""
     return PredictionError(code, STATUS[code], message, detail)
 

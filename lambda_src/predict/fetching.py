@@ -25,7 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from . import codings
 from .addresses import Address, AllowedHosts, Target, is_public, parse
-from .errors import PredictionError, error, shown
+from .errors import PredictionError, failure, shown
 from .room import Room, Share
 
 MAX_BYTES = 10_000_000  # coded, and decoded
@@ -76,7 +76,7 @@ class _Clock:
         return min(left, most)
 
     def timeout(self):
-        return error("fetch_timeout", f"the image's host did not deliver within {self._seconds:.1f} s")
+        return failure("fetch_timeout", f"the image's host did not deliver within {self._seconds:.1f} s")
 
 
 class _Cookies:
@@ -154,8 +154,10 @@ def fetch(
         try:
             target = parse(answer, target)
         except PredictionError as problem:  # the host's mistake, not the client's
-            raise error("host_answer", f"{shown(target.host)} redirects to what cannot be fetched: {problem}") from None
-    raise error("too_many_redirects", f"the address redirects more than {max_redirects} times")
+            raise failure(
+                "host_answer", f"{shown(target.host)} redirects to what cannot be fetched: {problem}"
+            ) from None
+    raise failure("too_many_redirects", f"the address redirects more than {max_redirects} times")
 
 
 def _public_addresses(target: Target, clock: _Clock, allowed: AllowedHosts, resolver: Resolver) -> list[Address]:
@@ -163,7 +165,7 @@ def _public_addresses(target: Target, clock: _Clock, allowed: AllowedHosts, reso
     found = _resolve(target, clock, resolver)
     private = [address for address in found if not is_public(address)]
     if private and not allowed.allow(target.let_through_as, target.port):
-        raise error(
+        raise failure(
             "address_not_public",
             f"{shown(target.host)} is not a public address; only hosts on the public Internet are fetched from",
             f"resolved to {', '.join(map(str, private))}",
@@ -185,9 +187,9 @@ def _resolve(target: Target, clock: _Clock, resolver: Resolver) -> list[Address]
     thread.start()
     thread.join(clock.left(_READ_SECONDS))
     if not outcome:
-        raise error("fetch_timeout", f"looking up {shown(target.host)} took too long")
+        raise failure("fetch_timeout", f"looking up {shown(target.host)} took too long")
     if isinstance(outcome[0], Exception) or not outcome[0]:
-        raise error("host_not_found", f"{shown(target.host)} has no address", str(outcome[0]))
+        raise failure("host_not_found", f"{shown(target.host)} has no address", str(outcome[0]))
     return outcome[0]
 
 
@@ -217,7 +219,7 @@ def _get(
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as problem:
         if watchdog.fired or isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)):
             raise clock.timeout() from None
-        raise error(
+        raise failure(
             "host_answer",
             f"{shown(target.host)} broke off or answered what is not HTTP",
             f"{type(problem).__name__}: {problem}",
@@ -245,22 +247,22 @@ def _connect(
         try:
             connection.connect()
             return connection
-        except ssl.SSLError as failure:
+        except ssl.SSLError as cause:
             connection.close()
-            raise error(
+            raise failure(
                 "host_certificate",
                 f"no secure connection to {shown(target.host)}: its certificate or its TLS is not acceptable",
-                str(failure),
+                str(cause),
             ) from None
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as failure:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as cause:
             connection.close()
-            problem = failure
+            problem = cause
     clock.left()
     detail = f"{type(problem).__name__}: {problem}"
     refused = isinstance(problem, urllib3.exceptions.NewConnectionError)  # which urllib3 counts among the time-outs
     if isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)) and not refused:
-        raise error("fetch_timeout", f"{shown(target.host)} did not accept the connection in time", detail)
-    raise error("host_unreachable", f"{shown(target.host)} refused the connection on port {target.port}", detail)
+        raise failure("fetch_timeout", f"{shown(target.host)} did not accept the connection in time", detail)
+    raise failure("host_unreachable", f"{shown(target.host)} refused the connection on port {target.port}", detail)
 
 
 @functools.cache
@@ -350,7 +352,7 @@ def _ask(
 def _location(target: Target, response: urllib3.response.HTTPResponse) -> str:
     location = response.headers.get("location")
     if not location:
-        raise error("host_answer", f"{shown(target.host)} answered {response.status} without a Location")
+        raise failure("host_answer", f"{shown(target.host)} answered {response.status} without a Location")
     return location
 
 
@@ -358,7 +360,7 @@ def _body(
     target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int, share: Share
 ) -> bytes:
     if not 200 <= response.status < 300 or (response.status in _WITHOUT_AN_IMAGE and not _is_whole(response)):
-        raise error("host_answer", f"{shown(target.host)} answered {response.status} instead of 200 with an image")
+        raise failure("host_answer", f"{shown(target.host)} answered {response.status} instead of 200 with an image")
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > max_bytes:
         raise _too_large(max_bytes)
@@ -377,7 +379,7 @@ def _decoded(target: Target, coding: str, body: bytes, max_bytes: int, share: Sh
     try:
         decoded = codings.decode(body, coding, max_bytes)
     except codings.CodingError as problem:
-        raise error(
+        raise failure(
             "host_answer",
             f"{shown(target.host)} says Content-Encoding {shown(coding)}, and the body does not decode from it",
             str(problem),
@@ -395,4 +397,4 @@ def _is_whole(response: urllib3.response.HTTPResponse) -> bool:
 
 
 def _too_large(max_bytes: int):
-    return error("image_too_large", f"the image has more than {max_bytes} bytes")
+    return failure("image_too_large", f"the image has more than {max_bytes} bytes")

@@ -7,7 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-LEAST, MOST = 32, 512  # pixels of a side: the decoder hands over at most a megabyte, and 3 × 512 × 512 bytes fit in
+MIN_SIDE, MAX_SIDE = (
+    32,
+    512,
+)  # pixels of a side: the decoder hands over at most a megabyte, and 3 × 512 × 512 bytes fit in
 SQUASH, CENTRE_CROP = "squash", "centre-crop"  # the words of model.json
 # The network's input is made without loss of this many pixels for each of its own.
 _ENOUGH = 2
@@ -45,8 +48,8 @@ class Fitting(NamedTuple):
     def of(cls, said: Mapping[str, Any]) -> "Fitting":
         """The fitting that `input` of a model.json names. Raises ValueError, which says what was expected."""
         size, fit, fraction = said.get("size"), said.get("fit"), said.get("fraction")
-        if not isinstance(size, int) or isinstance(size, bool) or not LEAST <= size <= MOST:
-            raise ValueError(f"its input has the size {size!r}: expected a whole number from {LEAST} to {MOST}")
+        if not isinstance(size, int) or isinstance(size, bool) or not MIN_SIDE <= size <= MAX_SIDE:
+            raise ValueError(f"its input has the size {size!r}: expected a whole number from {MIN_SIDE} to {MAX_SIDE}")
         if fit == SQUASH:
             return cls(size)
         if fit != CENTRE_CROP:

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 from PIL import Image, ImageMath
 
 from . import fitting, jpeg, resizing, signatures
-from .errors import PredictionError, error
+from .errors import PredictionError, failure
 from .fitting import Fitting
 from .picture import WHITE, Picture, Unsupported, grey_of_16_bits
 
@@ -67,11 +67,13 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -
     """`decode`, and whether all of the picture came. Raises what `decode` does."""
     kind = signatures.format_of(data)
     if kind is None:
-        raise error("not_an_image", _unknown(data))
+        raise failure("not_an_image", _unknown(data))
 
     def cap(width: int, height: int) -> None:
         if width * height > max_pixels:
-            raise error("image_too_large", f"the image has {width} x {height} pixels; at most {max_pixels} are decoded")
+            raise failure(
+                "image_too_large", f"the image has {width} x {height} pixels; at most {max_pixels} are decoded"
+            )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata, and sizes that are checked
@@ -84,14 +86,14 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -
         except PredictionError:
             raise
         except Image.DecompressionBombError:
-            raise error("image_too_large", f"the image has far more than {MAX_PIXELS} pixels") from None
+            raise failure("image_too_large", f"the image has far more than {MAX_PIXELS} pixels") from None
         except MemoryError:
-            raise error("image_too_large", _NO_MEMORY) from None
+            raise failure("image_too_large", _NO_MEMORY) from None
         except Unsupported as problem:
-            raise error("not_an_image", str(problem)) from None
+            raise failure("not_an_image", str(problem)) from None
         # Pillow's decoders raise almost any built-in exception on bytes that were damaged with care.
         except Exception as problem:
-            raise error(
+            raise failure(
                 "image_broken",
                 f"the file starts as {kind} but does not decode: it is truncated or damaged",
                 f"{type(problem).__name__}: {problem}",
@@ -113,7 +115,7 @@ def _finished(picture: Picture) -> Decoded:
     notes, height = picture.notes, picture.image.height
     if picture.came is not None:
         if 2 * picture.came < height:
-            raise error(
+            raise failure(
                 "image_broken",
                 "the file is truncated or damaged: less than half of the picture's rows came. Send the whole file",
                 f"{picture.came} of {height} rows came",

@@ -22,7 +22,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from . import bulk_function
 from .bulk_function import Image
-from .errors import STATUS, PredictionError, error
+from .errors import STATUS, PredictionError, failure
 from .limits import TOP_DEFAULT
 from .model_store import Model, loaded_model
 
@@ -47,7 +47,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     for message in sorted(event["Records"], key=_receives):
         try:
             if context.get_remaining_time_in_millis() < RESERVE_SECONDS * 1000:
-                raise error("time_limit", "the images before it took the worker's time")
+                raise failure("time_limit", "the images before it took the worker's time")
             counts.update(predicted(image, message) for image in images(message["body"]))
         except Exception as problem:
             counts["failed"] += 1
@@ -94,12 +94,12 @@ def predicted(image: Image, message: dict[str, Any]) -> str:
             return "gone"
         refused = STATUS[problem["code"]] in OF_THE_IMAGE if problem else False
         if problem and not refused:
-            raise error(problem["code"], problem["message"])
+            raise failure(problem["code"], problem["message"])
         if refused:  # before the result is written, which would end it: at least once
             _hand_over(message, problem["code"], problem["message"])
         if _is_written(image, line | {"model": _facts(model)}, model, before):
             return "refused" if refused else "new"
-    raise error("time_limit", "other workers write this result again and again")
+    raise failure("time_limit", "other workers write this result again and again")
 
 
 def _facts(model: Model) -> dict[str, str]:

@@ -19,7 +19,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from . import decoder, fetching, model_store, payload, predictor, several, snapshot
-from .errors import PredictionError, error, shown
+from .errors import PredictionError, failure, shown
 from .limits import GATEWAY_SECONDS
 from .model_store import Model
 from .request import Request, is_ping
@@ -70,7 +70,7 @@ class Record:
         """Time a stage; yields the seconds that are left. Raises PredictionError 504 when there are none."""
         begun = time.monotonic()
         if begun >= self.deadline:
-            raise error("time_limit", f"the request ran out of time before the stage {name!r}")
+            raise failure("time_limit", f"the request ran out of time before the stage {name!r}")
         try:
             yield self.deadline - begun
         finally:
@@ -126,7 +126,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             refused = problem
         else:
             defect = problem
-            refused = error("internal_error", "the function failed; the failure is in its log")
+            refused = failure("internal_error", "the function failed; the failure is in its log")
         record.refused(refused)
         status, body = refused.status, refused.body()
         headers |= {"Allow": ", ".join(METHODS)} if refused.code == "method_not_allowed" else {}
@@ -141,11 +141,11 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 def respond(record: Record, request: Request) -> dict[str, Any] | None:
     """The body of the answer; None for a browser's preflight. Raises PredictionError for a request that is refused."""
     if request.path.rstrip("/") != "/predict":
-        raise error("path_not_found", f"there is no {shown(request.path)} here: use /predict")
+        raise failure("path_not_found", f"there is no {shown(request.path)} here: use /predict")
     if request.method == "OPTIONS" and ALLOW_ORIGIN:
         return None
     if request.method not in METHODS:
-        raise error("method_not_allowed", f"{shown(request.method)} is not allowed on /predict: use GET or POST")
+        raise failure("method_not_allowed", f"{shown(request.method)} is not allowed on /predict: use GET or POST")
     asked = _in_query(request) if request.method == "GET" else payload.read(request)
     if asked.urls:
         return _answers(record, asked.urls, asked.top)
@@ -156,7 +156,7 @@ def _in_query(request: Request) -> payload.Asked:
     """`GET /predict?url=<http(s) URL>&top=5`"""
     parameters = request.parameters({"url", "top"})
     if "url" not in parameters:
-        raise error("parameter_missing", "the parameter url is missing: GET /predict?url=<address of an image>&top=5")
+        raise failure("parameter_missing", "the parameter url is missing: GET /predict?url=<address of an image>&top=5")
     return payload.Asked(payload.parse_top(parameters.get("top")), url=parameters["url"])
 
 
@@ -268,12 +268,14 @@ def _allowed_hosts(text: str) -> fetching.AllowedHosts:
     try:
         return fetching.AllowedHosts.parse(text)
     except ValueError as problem:
-        raise error("misconfigured", str(problem)) from None
+        raise failure("misconfigured", str(problem)) from None
 
 
 def _contact(text: str) -> str:
     if not re.fullmatch(r"[!-'*-~]{1,200}", text):  # it goes into a header, in brackets
-        raise error("misconfigured", "CONTACT_URL is no address of printable ASCII, without blanks and round brackets")
+        raise failure(
+            "misconfigured", "CONTACT_URL is no address of printable ASCII, without blanks and round brackets"
+        )
     return text
 
 

@@ -17,7 +17,7 @@ from obstore.store import S3Store
 
 from . import credentials
 from .description import NOTHING_SAID, Description
-from .errors import PredictionError, error
+from .errors import PredictionError, failure
 from .fitting import DEFAULT, Fitting
 from .model_files import ABOUT, MANIFEST, parse_manifest, precision_of
 from .predictor import Predictor, load_library
@@ -64,7 +64,7 @@ class ModelStore:
         names = ("MODEL_STORE_BUCKET_NAME", *files)
         missing = [name for name in names if not environ.get(name)]
         if missing:
-            raise error("misconfigured", f"the function's environment lacks {', '.join(missing)}")
+            raise failure("misconfigured", f"the function's environment lacks {', '.join(missing)}")
         bucket, params, symbol, synset = (environ[name] for name in names)
         return cls(bucket, environ.get("MODEL_STORE_PREFIX", "").strip("/"), params, symbol, synset)
 
@@ -122,7 +122,7 @@ class ModelStore:
             if rejection:
                 rejection.check(predictor.shapes)
         except (ValueError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
-            raise error("model_not_usable", f"the model {self.name} cannot run: {problem}") from problem
+            raise failure("model_not_usable", f"the model {self.name} cannot run: {problem}") from problem
         return Model(predictor, labels, self.name, self.precision, sha256, description)
 
     def _description(self, manifest: Future, about: Future, described: Callable[[Description], None]) -> Description:
@@ -135,7 +135,7 @@ class ModelStore:
             try:
                 found = Description.read(bytes(data))
             except ValueError as problem:
-                raise error("model_not_usable", f"the {ABOUT} of {self.name} is not usable: {problem}") from problem
+                raise failure("model_not_usable", f"the {ABOUT} of {self.name} is not usable: {problem}") from problem
         described(found)
         return found
 
@@ -202,7 +202,7 @@ def loaded_model(max_seconds: float = 25.0) -> Model:
     deadline = time.monotonic() + max_seconds
     if _ahead:
         if not wait([_ahead], max_seconds).done:
-            raise error("time_limit", "the model did not load in time; try again")
+            raise failure("time_limit", "the model did not load in time; try again")
         loading, _ahead = _ahead, None
         if not loading.exception():
             _model = loading.result()
@@ -219,9 +219,9 @@ def check_sums(manifest: bytes, digests: Mapping[str, str]) -> None:
     listed = parse_manifest(manifest.decode("utf-8", "replace"))
     for file, digest in digests.items():
         if file not in listed:
-            raise error("model_file_mismatch", f"{MANIFEST} does not list {file}; upload the model's files again")
+            raise failure("model_file_mismatch", f"{MANIFEST} does not list {file}; upload the model's files again")
         if listed[file] != digest:
-            raise error(
+            raise failure(
                 "model_file_mismatch",
                 f"{file} does not match {MANIFEST}: expected SHA-256 {listed[file][:12]}…, got {digest[:12]}…; "
                 "upload the model's files again",
@@ -233,7 +233,7 @@ def read_labels(synset: bytes) -> list[str]:
     try:
         lines = synset.decode("utf-8").splitlines()
     except UnicodeDecodeError as problem:
-        raise error("model_not_usable", "the synset file is not UTF-8 text") from problem
+        raise failure("model_not_usable", "the synset file is not UTF-8 text") from problem
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -263,7 +263,7 @@ def get_from_s3(bucket: str, max_seconds: float) -> GetObject:
             return memoryview(obstore.get(store, key).bytes())
         except (BaseError, OSError) as problem:
             if time.monotonic() >= deadline:
-                raise error("time_limit", f"the model store took too long to deliver {_file(key)}") from None
+                raise failure("time_limit", f"the model store took too long to deliver {_file(key)}") from None
             raise s3_error(problem, bucket, key) from None
 
     return get
@@ -280,16 +280,16 @@ def s3_error(problem: Exception, bucket: str, key: str) -> PredictionError:
     code = answered[1] if answered else type(problem).__name__
     detail = f"s3://{bucket}/{key}: {text}"
     if code == "NoSuchBucket":
-        return error("model_file_missing", "the model store's bucket does not exist; deploy the stack again", detail)
+        return failure("model_file_missing", "the model store's bucket does not exist; deploy the stack again", detail)
     if isinstance(problem, FileNotFoundError):
-        return error("model_file_missing", f"the model store has no {file}; upload the model's files", detail)
+        return failure("model_file_missing", f"the model store has no {file}; upload the model's files", detail)
     if isinstance(problem, (PermissionDeniedError, UnauthenticatedError)):
-        return error(
+        return failure(
             "model_store_denied",
             f"the model store refused s3:GetObject on {file} ({code}): grant it to the function's role",
             detail,
         )
-    return error(
+    return failure(
         "model_store_unreachable",
         f"the model store did not deliver {file} (s3:GetObject): {code}; try again",
         detail,

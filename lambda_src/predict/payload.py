@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 
 import pybase64
 
-from .errors import error, shown
+from .errors import failure, shown
 from .limits import BODY_BYTES, TOP_DEFAULT, TOP_MAX, URLS_MAX
 from .request import Request
 
@@ -45,7 +45,7 @@ def parse_top(text: str | None) -> int:
     if text is None:
         return TOP_DEFAULT
     if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= TOP_MAX:
-        raise error("parameter_malformed", f"top is {shown(text)}: expected a whole number from 1 to {TOP_MAX}")
+        raise failure("parameter_malformed", f"top is {shown(text)}: expected a whole number from 1 to {TOP_MAX}")
     return int(text)
 
 
@@ -55,7 +55,7 @@ def read(request: Request) -> Asked:
     is_json = media_type == "application/json" or media_type.endswith(("/json", "+json"))
     is_form = media_type == "multipart/form-data"
     if not (is_json or is_form or media_type.startswith("image/") or media_type in _BYTES or media_type == _FORM):
-        raise error(
+        raise failure(
             "media_type_not_supported",
             f"Content-Type {shown(media_type)} is not supported: send an image's bytes as image/* or "
             'application/octet-stream, a form with a file as multipart/form-data, or {"url": "…"} as application/json',
@@ -69,7 +69,7 @@ def read(request: Request) -> Asked:
     if not request.is_base64 and "\ufffd" in request.text:
         named = f"as {shown(media_type)}" if media_type else "without a Content-Type"
         message = f"bytes that come {named} arrive as damaged text; send them so: {_HINT}"
-        raise error("media_type_not_supported", message)
+        raise failure("media_type_not_supported", message)
     if is_form:
         return _of_form(data, request.headers["content-type"], top)
     if media_type == _FORM and re.match(rb"(url|top)=", data):
@@ -84,45 +84,47 @@ def _of_json(data: bytes) -> Asked:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) < len(pairs):
-            raise error("parameter_repeated", "a member of the JSON body is given more than once")
+            raise failure("parameter_repeated", "a member of the JSON body is given more than once")
         return members
 
     try:
         asked = json.loads(data, object_pairs_hook=once)
     except (ValueError, RecursionError):
-        raise error("request_malformed", 'the body is not JSON: expected {"url": "…", "top": 5}') from None
+        raise failure("request_malformed", 'the body is not JSON: expected {"url": "…", "top": 5}') from None
     if not isinstance(asked, dict):
-        raise error("request_malformed", 'the JSON body is not an object: expected {"url": "…", "top": 5}')
+        raise failure("request_malformed", 'the JSON body is not an object: expected {"url": "…", "top": 5}')
     for batch in ("instances", "inputs"):
         if batch in asked:
             return _of_batch(asked, batch)
     image = [name for name in _IMAGE_MEMBERS if name in asked]
     unknown = sorted(asked.keys() - {"url", "urls", "top", *image[:1]})
     if unknown:
-        raise error("parameter_unknown", f"the member {shown(unknown[0])} is unknown (allowed: image, top, url, urls)")
+        raise failure(
+            "parameter_unknown", f"the member {shown(unknown[0])} is unknown (allowed: image, top, url, urls)"
+        )
     top = _json_top(asked.get("top", TOP_DEFAULT))
     given = [name for name in ("url", "urls", *image) if name in asked]
     if len(given) > 1:
-        raise error("parameter_repeated", f"both {given[0]} and {given[1]} are given: expected one of them")
+        raise failure("parameter_repeated", f"both {given[0]} and {given[1]} are given: expected one of them")
     if image:
         return Asked(top, data=_in_base64(asked[image[0]], image[0]))
     if "urls" in asked:
         return Asked(top, urls=_json_urls(asked["urls"]))
     if "url" not in asked:
-        raise error("parameter_missing", 'the member url is missing: expected {"url": "…", "top": 5}')
+        raise failure("parameter_missing", 'the member url is missing: expected {"url": "…", "top": 5}')
     url = asked["url"]
     if not isinstance(url, str) or not url:
-        raise error("parameter_malformed", "url is empty or not a string")
+        raise failure("parameter_malformed", "url is empty or not a string")
     return Asked(top, data=in_data_url(url)) if is_data_url(url) else Asked(top, url=url)
 
 
 def _json_urls(urls: Any) -> tuple[str, ...]:
     if not isinstance(urls, list) or not 1 <= len(urls) <= URLS_MAX:
         came = f"has {len(urls)} entries" if isinstance(urls, list) else "is no list"
-        raise error("parameter_malformed", f"urls {came}: expected 1 to {URLS_MAX} addresses")
+        raise failure("parameter_malformed", f"urls {came}: expected 1 to {URLS_MAX} addresses")
     for place, url in enumerate(urls):
         if not isinstance(url, str) or not url:
-            raise error("parameter_malformed", f"urls[{place}] is empty or not a string")
+            raise failure("parameter_malformed", f"urls[{place}] is empty or not a string")
     return tuple(urls)
 
 
@@ -131,7 +133,7 @@ def _of_batch(asked: dict[str, Any], name: str) -> Asked:
     batch = asked[name]
     if not isinstance(batch, list) or len(batch) != 1:
         count = len(batch) if isinstance(batch, list) else "no list of them"
-        raise error("parameter_malformed", f"{name} holds {count}: expected one image in a request")
+        raise failure("parameter_malformed", f"{name} holds {count}: expected one image in a request")
     one = batch[0]
     while isinstance(one, dict) and len(one) == 1 and next(iter(one)) in _IMAGE_MEMBERS:
         one = next(iter(one.values()))
@@ -141,7 +143,7 @@ def _of_batch(asked: dict[str, Any], name: str) -> Asked:
 def _json_top(top: Any) -> int:
     if type(top) is not int or not 1 <= top <= TOP_MAX:  # True is an int
         came = shown(json.dumps(top))
-        raise error("parameter_malformed", f"top is {came}: expected a whole number from 1 to {TOP_MAX}")
+        raise failure("parameter_malformed", f"top is {came}: expected a whole number from 1 to {TOP_MAX}")
     return top
 
 
@@ -150,7 +152,7 @@ def _in_base64(value: Any, name: str) -> bytes:
     while isinstance(value, dict) and len(value) == 1 and next(iter(value)) in _IMAGE_MEMBERS:
         value = next(iter(value.values()))
     if not isinstance(value, str) or not value:
-        raise error("parameter_malformed", f"{name} is not an image in base64: expected a string, or send its url")
+        raise failure("parameter_malformed", f"{name} is not an image in base64: expected a string, or send its url")
     if is_data_url(value):
         return in_data_url(value)
     return _decoded(value, name)
@@ -168,7 +170,7 @@ def in_data_url(url: str) -> bytes:
     """
     head, comma, data = url.partition(",")
     if not comma:
-        raise error("url_malformed", "the data: URL has no comma: expected data:image/…;base64,…")
+        raise failure("url_malformed", "the data: URL has no comma: expected data:image/…;base64,…")
     if head.rstrip().lower().endswith(";base64"):
         return _decoded(unquote_to_bytes(data).decode("latin-1"), "the data: URL")
     return unquote_to_bytes(data)
@@ -179,7 +181,7 @@ def _decoded(text: str, name: str) -> bytes:
     try:
         return pybase64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise error("parameter_malformed", f"{name} is not base64: expected an image's bytes in it") from None
+        raise failure("parameter_malformed", f"{name} is not base64: expected an image's bytes in it") from None
 
 
 def _of_form(data: bytes, content_type: str, top: int) -> Asked:
@@ -203,14 +205,16 @@ def _of_form(data: bytes, content_type: str, top: int) -> Asked:
                 files.append(part.raw)  # a client that gives its file no name
     except multipart.ParserLimitReached:
         message = f"the form has more than {_FORM_PARTS} fields, or headers that are too long"
-        raise error("request_malformed", message) from None
+        raise failure("request_malformed", message) from None
     except (multipart.MultipartError, UnicodeError):
-        raise error("request_malformed", "the form does not parse: expected multipart/form-data with a file") from None
+        raise failure(
+            "request_malformed", "the form does not parse: expected multipart/form-data with a file"
+        ) from None
     if len(files) > 1:
-        raise error("parameter_repeated", f"the form has {len(files)} files: expected one image")
+        raise failure("parameter_repeated", f"the form has {len(files)} files: expected one image")
     if files:
         if not files[0]:
-            raise error("request_malformed", "the form's file is empty")
+            raise failure("request_malformed", "the form's file is empty")
         return Asked(parse_top(fields["top"][0]) if "top" in fields else top, data=files[0])
     return _of_fields(fields, top)
 
@@ -218,7 +222,7 @@ def _of_form(data: bytes, content_type: str, top: int) -> Asked:
 def _of_fields(fields: dict[str, list[str]], top: int) -> Asked:
     for name in ("url", "top"):
         if len(fields.get(name, [])) > 1:
-            raise error("parameter_repeated", f"the field {name} is given {len(fields[name])} times: give it once")
+            raise failure("parameter_repeated", f"the field {name} is given {len(fields[name])} times: give it once")
     if not fields.get("url", [""])[0]:
-        raise error("parameter_missing", "the form has no file and no url: expected one of them")
+        raise failure("parameter_missing", "the form has no file and no url: expected one of them")
     return Asked(parse_top(fields["top"][0]) if "top" in fields else top, url=fields["url"][0])

@@ -161,11 +161,11 @@ class Predictor:
     """A network bound to one input shape, ready to run.
 
     `symbol_json`: the network as MXNet saves it, input named `data`; one that takes codes of 8 bits instead of pixels
-    says which (`workshop.quantization.with_codes`). `params`: the weights as MXNet saves them, float32 (float16 ones
-    must be widened first); the predictor keeps the buffer and computes with it, where the file has the usual form. Of
-    inputs that the file lacks, labels do not count, and `ones_<channels>`, the weights of an int8 network's identities
-    (`workshop.quantization`), are 1. `labels`: one per class, in the order of the output. `size`: height and width of
-    the input in pixels.
+    says which (`workshop.quantization.with_lookup_table`). `params`: the weights as MXNet saves them, float32
+    (float16 ones must be widened first); the predictor keeps the buffer and computes with it, where the file has the
+    usual form. Of inputs that the file lacks, labels do not count, and `ones_<channels>`, the weights of an int8
+    network's identities (`workshop.quantization`), are 1. `labels`: one per class, in the order of the output.
+    `size`: height and width of the input in pixels.
 
     Raises ModelError when they do not fit together, FileNotFoundError when libmxnet is missing.
     """

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote_plus
 
 import pybase64
 
-from .errors import error, shown
+from .errors import failure, shown
 
 # What schedules and warm-up plug-ins send to keep an environment from being stopped.
 _PINGS = ("aws.events", "aws.scheduler", "serverless-plugin-warmup")
@@ -50,7 +50,7 @@ class Request:
             method, path, query = event.get("httpMethod"), _rest_path(event), _query(event, encoded=is_balancer)
         body = event.get("body")
         if not isinstance(method, str) or not isinstance(path, str) or not isinstance(body, str | None):
-            raise error(
+            raise failure(
                 "request_malformed",
                 "expected an event of API Gateway, of a function URL or of a load balancer: this is none of them",
             )
@@ -76,16 +76,16 @@ class Request:
         for name, values in self.query.items():
             if name not in allowed:
                 hint = f"allowed: {', '.join(sorted(allowed))}" if allowed else "none is allowed here"
-                raise error(
+                raise failure(
                     "parameter_unknown",
                     f"the parameter {shown(name)} is unknown ({hint}); percent-encode an address that has parameters",
                 )
             if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-                raise error("request_malformed", f"the parameter {name} is not text")
+                raise failure("request_malformed", f"the parameter {name} is not text")
             if len(values) > 1:
-                raise error("parameter_repeated", f"the parameter {name} is given {len(values)} times: give it once")
+                raise failure("parameter_repeated", f"the parameter {name} is given {len(values)} times: give it once")
             if not values or not values[0]:
-                raise error("parameter_malformed", f"the parameter {name} is empty")
+                raise failure("parameter_malformed", f"the parameter {name} is empty")
             found[name] = values[0]
         return found
 
@@ -96,12 +96,12 @@ class Request:
         try:
             data = pybase64.b64decode(self.text, validate=True) if self.is_base64 else self.text.encode("utf-8")
         except (binascii.Error, ValueError):  # ValueError: characters that are not ASCII, or lone surrogates
-            raise error("request_malformed", "the request's body does not decode") from None
+            raise failure("request_malformed", "the request's body does not decode") from None
         if len(data) > max_bytes:
             raise _too_large(max_bytes)
         if not data:
             message = 'the request\'s body is empty: send an image\'s bytes, or JSON {"url": "…"}'
-            raise error("request_malformed", message)
+            raise failure("request_malformed", message)
         return data
 
 
@@ -113,7 +113,7 @@ def is_ping(event: Any) -> bool:
 
 
 def _too_large(max_bytes: int) -> Exception:
-    return error(
+    return failure(
         "image_too_large",
         f"the request's body has more than {max_bytes} bytes, which is all that Lambda takes: send a smaller image, or "
         "its address as url",
@@ -164,7 +164,7 @@ def _raw_query(event: dict) -> dict[str, list[str]]:
     try:
         return parse_qs(raw, keep_blank_values=True, max_num_fields=100) if isinstance(raw, str) else {}
     except ValueError:
-        raise error("request_malformed", "the query string has more than 100 parameters") from None
+        raise failure("request_malformed", "the query string has more than 100 parameters") from None
 
 
 def _items(event: dict, key: str) -> list[tuple[str, Any]]:

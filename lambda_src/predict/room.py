@@ -2,7 +2,7 @@
 
 import threading
 
-from .errors import error
+from .errors import failure
 
 
 class Room:
@@ -37,7 +37,7 @@ class Share:
                 return
             self._give_back()
         message = f"the images of this request have more than {self._room.most:.0f} bytes together: ask for fewer"
-        raise error("image_too_large", message)
+        raise failure("image_too_large", message)
 
     def _give_back(self) -> None:
         self._room.left += self._held

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 from . import payload
-from .errors import PredictionError, error
+from .errors import PredictionError, failure
 
 # All images of a request together. While the last of them are copied, up to twice as much is held: the decoder's
 # limit leaves 180 MB beside the model (decoder.memory_limit).
@@ -49,5 +49,5 @@ def decode_seconds(deadline: float, waiting: int) -> float:
     """
     left = deadline - time.monotonic()
     if left <= 0:
-        raise error("time_limit", "the request ran out of time before this image: ask for fewer at once")
+        raise failure("time_limit", "the request ran out of time before this image: ask for fewer at once")
     return min(left, max(left / waiting, LEAST_DECODE_SECONDS))

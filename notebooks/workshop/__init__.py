@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 
 
-class ToldError(Exception):
+class UserError(Exception):
     """An error that says what to do. A notebook shows its sentence, without the lines of code that led there."""
 
     def _render_traceback_(self) -> list[str]:  # IPython asks an exception for it

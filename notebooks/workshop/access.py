@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from workshop import ToldError
+from workshop import UserError
 from workshop.lab import Lab
 
 HEADER = "x-api-key"
@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Auth = Callable[[Any], Any]
 
 
-class AccessError(ToldError):
+class AccessError(UserError):
     """What is wrong with who may ask, and what to do about it."""
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop import ROOT, ToldError, together
+from workshop import ROOT, UserError, together
 
 TOOLCHAIN, APPLICATION = "toolchain.yml", "template.yml"
 MODELS = ("practice", "efficientnet-lite0", "imagenet")  # sources with a name of their own
@@ -36,7 +36,7 @@ FILLED = {
 }
 
 
-class ChoiceError(ToldError):
+class ChoiceError(UserError):
     """A choice that cannot be taken: what was given, what is expected."""
 
 

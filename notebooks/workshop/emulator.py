@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from workshop import ROOT, ToldError
+from workshop import ROOT, UserError
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
@@ -49,7 +49,7 @@ ENVIRONMENT = ROOT / ".venv-emulator"
 PROGRAM = Path(__file__).with_name("amended_emulator.py")
 
 
-class EmulatorError(ToldError):
+class EmulatorError(UserError):
     """What is in the way, and what to do about it, in one line."""
 
 

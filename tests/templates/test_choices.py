@@ -250,7 +250,7 @@ def test_bulk_scoring_goes_back_to_how_it_was_chosen(lab, deployed):
 
 def test_a_deployed_model_that_this_machine_did_not_fetch_has_to_be_named(lab, deployed, monkeypatch, tmp_path):
     monkeypatch.setattr(models, "FETCHED", tmp_path)
-    with pytest.raises(workshop.ToldError, match=f"serves the model '{MODEL}'.*name its source, MODEL="):
+    with pytest.raises(workshop.UserError, match=f"serves the model '{MODEL}'.*name its source, MODEL="):
         with_the_deployed_model({}, lab)
     assert with_the_deployed_model({"model": "practice"}, lab)["model"] == "practice"
 

@@ -124,8 +124,8 @@ def test_managed_policy_is_the_original_labs(lab):
 
 
 def test_a_probe_may_nothing_until_it_is_granted(probe):
-    wishes = list(probe.requests())
-    assert probe.try_out(wishes, [DENIED] * 6) == [DENIED] * 6
+    attempts = list(probe.requests())
+    assert probe.try_out(attempts, [DENIED] * 6) == [DENIED] * 6
     assert probe.reason("read a model") == "no Allow in either"
 
 

@@ -12,7 +12,7 @@ import pytest
 from predict import fetching, inbox_function, lambda_function, model_store
 from predict.decoder import Prepared
 from predict.description import Description
-from predict.errors import GATEWAY_STATUS, GUARD_STATUS, STATUS, error
+from predict.errors import GATEWAY_STATUS, GUARD_STATUS, STATUS, failure
 from predict.model_store import Model, ModelStore
 from predict.rejection import Rejection
 from tests import contract
@@ -75,7 +75,7 @@ def emitted():
     def fetch(url, **options):
         with contextlib.suppress(StopIteration):
             return next(pictures)
-        raise error("host_not_found", "no such host")
+        raise failure("host_not_found", "no such host")
 
     patch.setattr(fetching, "fetch", fetch)
     context = SimpleNamespace(

@@ -140,7 +140,7 @@ def test_a_new_account_reserves_nothing_and_has_less_memory(monkeypatch, lab, to
     ],
 )
 def test_what_an_earlier_run_left(monkeypatch, lab, state, answer):
-    monkeypatch.setattr(preflight, "status", lambda cloudformation, stack: state)
+    monkeypatch.setattr(preflight.stacks, "status", lambda cloudformation, stack: state)
     assert {row.answer for row in preflight._leftovers(lab, {})} == {answer}
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from predict import bulk_function, model_store
 from predict.decoder import Prepared
 from predict.description import NOTHING_SAID
-from predict.errors import error
+from predict.errors import failure
 
 IMAGES, RESULTS = "images/job/", "results/job/"
 
@@ -66,7 +66,7 @@ class Decoder:
     def prepare(self, data, _seconds, fitting):
         assert fitting == NOTHING_SAID.fitting
         if data.startswith(b"broken"):
-            raise error("image_broken", "it is damaged")
+            raise failure("image_broken", "it is damaged")
         return Prepared(data, partial=data.startswith(b"part"))
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from predict import images
 from predict.decoder import DecoderProcess, Prepared, memory_limit, network_input
-from predict.errors import PredictionError, error
-from predict.fitting import MOST, Fitting
+from predict.errors import PredictionError, failure
+from predict.fitting import MAX_SIDE, Fitting
 from workshop import ROOT
 
 PREDICT = ROOT / "lambda_src" / "predict"
@@ -141,7 +141,7 @@ def test_a_large_body_goes_through(decoder_of):
     assert abs(np.asarray(decoder_of().prepare(file.getvalue()).batch).mean() - 127.5) < 1
 
 
-@pytest.mark.parametrize("fitting", [Fitting(), Fitting(224, 0.875), Fitting(96), Fitting(MOST, 1.0)], ids=str)
+@pytest.mark.parametrize("fitting", [Fitting(), Fitting(224, 0.875), Fitting(96), Fitting(MAX_SIDE, 1.0)], ids=str)
 def test_the_child_fits_the_picture_as_it_is_told(decoder_of, fitting):
     decoder, data = decoder_of(), jpeg()
     for told in (fitting, Fitting(), fitting):  # each picture anew
@@ -227,7 +227,7 @@ def test_the_decoder_prints_nothing_and_writes_no_file(decoder_of, tmp_path, cap
         try:
             (tmp_path / "file").write_bytes(b"content")
         except OSError:
-            raise error("image_broken", "no file was written") from None
+            raise failure("image_broken", "no file was written") from None
         return Prepared(b"")
 
     assert refusal(decoder_of(work)).message == "no file was written"

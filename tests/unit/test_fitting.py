@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from predict import images
-from predict.fitting import LEAST, MOST, Fitting
+from predict.fitting import MAX_SIDE, MIN_SIDE, Fitting
 from workshop import ROOT
 
 CHURCH = Image.open(ROOT / "notebooks" / "samples" / "church.jpg").convert("RGB")
@@ -77,7 +77,7 @@ def test_a_jpeg_comes_as_small_as_its_middle_allows(fitting, side, decoded):
     assert np.abs(np.asarray(images.network_input(file.getvalue(), fitting), np.float32) - whole).mean() < 2
 
 
-@pytest.mark.parametrize("size", [LEAST, 299, MOST])
+@pytest.mark.parametrize("size", [MIN_SIDE, 299, MAX_SIDE])
 def test_the_input_has_the_models_size(size):
     assert np.asarray(images.prepare(CHURCH, Fitting(size))).shape == (1, 3, size, size)
 
@@ -101,8 +101,8 @@ def test_the_fitting_is_what_the_model_says(said, fitting):
         ({}, "size"),
         ({"size": "224", "fit": "squash"}, "size"),
         ({"size": True, "fit": "squash"}, "size"),
-        ({"size": LEAST - 1, "fit": "squash"}, "size"),
-        ({"size": MOST + 1, "fit": "squash"}, "size"),
+        ({"size": MIN_SIDE - 1, "fit": "squash"}, "size"),
+        ({"size": MAX_SIDE + 1, "fit": "squash"}, "size"),
         ({"size": 224}, "fitted by None"),
         ({"size": 224, "fit": "letterbox"}, "letterbox"),
         ({"size": 224, "fit": "centre-crop"}, "fraction"),

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from predict import bulk_function, inbox_function, model_store
-from predict.errors import error
+from predict.errors import failure
 from tests.unit import test_bulk
 
 BUCKET = "inbox-bucket"
@@ -189,7 +189,7 @@ def test_what_may_pass_is_tried_again_alone_and_the_last_time_has_its_reason(sto
 
 def test_a_store_without_its_model_fails_each_message(store, failed, monkeypatch):
     def denied():
-        raise error("model_store_denied", "grant it")
+        raise failure("model_store_denied", "grant it")
 
     monkeypatch.setattr(inbox_function, "loaded_model", denied)
     assert handle(uploaded(store, "a.jpg"), uploaded(store, "b.jpg", receives=5)) == ["a.jpg"]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from predict import fetching, lambda_function, limits, model_store
-from predict.errors import STATUS, PredictionError, error
+from predict.errors import STATUS, PredictionError, failure
 from predict.model_store import MANIFEST, ModelStore
 from tests import contract
 from workshop import ROOT
@@ -435,9 +435,9 @@ def test_a_bad_request_loads_no_model(store):
 @pytest.mark.parametrize(
     "problem",
     [
-        error("model_store_denied", "the model store refused s3:GetObject on f (AccessDenied): grant it"),
-        error("model_store_unreachable", "no answer"),
-        error("model_file_missing", "no f"),
+        failure("model_store_denied", "the model store refused s3:GetObject on f (AccessDenied): grant it"),
+        failure("model_store_unreachable", "no answer"),
+        failure("model_file_missing", "no f"),
     ],
 )
 def test_a_failing_store_is_503_and_the_next_request_tries_again(store, problem):
@@ -589,7 +589,7 @@ def test_one_log_line_per_request(fetched, output):
 def test_no_picture_and_no_secret_is_logged(monkeypatch, output, fails):
     def fetch(url, **options):
         if fails:
-            raise error("host_answer", "images.example answered 403")
+            raise failure("host_answer", "images.example answered 403")
         return JPEG
 
     monkeypatch.setattr(fetching, "fetch", fetch)
@@ -631,10 +631,10 @@ def test_faults_are_the_endpoints_own(monkeypatch, store, capsys, failed, faults
     def fetch(url, **options):
         if failed.startswith("model"):
             return JPEG
-        raise error(failed, "so it is")
+        raise failure(failed, "so it is")
 
     monkeypatch.setattr(fetching, "fetch", fetch)
-    store.problem = error("model_file_missing", "so it is")
+    store.problem = failure("model_file_missing", "so it is")
     assert code(event(**query(url=URL))) == failed
     assert [line["Faults"] for line in printed(capsys) if "Faults" in line] == [[faults]]
 
@@ -657,15 +657,15 @@ def test_every_code_is_used_and_every_used_code_is_in_the_table():
     used = set()
     for file in PREDICT.glob("*.py"):
         for node in ast.walk(ast.parse(Path(file).read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "error":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "failure":
                 used.add(node.args[0].value)
     assert used == STATUS.keys()
 
 
 def test_an_unknown_code_cannot_be_raised():
     with pytest.raises(KeyError):
-        error("no_such_code", "")
-    assert isinstance(error("time_limit", ""), PredictionError)
+        failure("no_such_code", "")
+    assert isinstance(failure("time_limit", ""), PredictionError)
 
 
 # --- odd events ------------------------------------------------------------------------------------

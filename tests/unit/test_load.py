@@ -173,7 +173,7 @@ def test_impossible_numbers_are_refused(wrong):
 
 def test_backoff_has_full_jitter_and_a_ceiling():
     rng = np.random.default_rng(1)
-    for tries, ceiling in ((1, 0.1), (2, 0.2), (3, 0.4), (20, load.BACKOFF_MOST)):
+    for tries, ceiling in ((1, 0.1), (2, 0.2), (3, 0.4), (20, load.MAX_BACKOFF)):
         waits = [load.backoff(tries, rng) for _ in range(2000)]
         assert 0 <= min(waits) < 0.05 * ceiling and 0.95 * ceiling < max(waits) <= ceiling
         assert np.mean(waits) == pytest.approx(ceiling / 2, rel=0.06)

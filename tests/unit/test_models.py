@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from workshop import ROOT, models
-from workshop.models.flaky_server import ShakyServer
+from workshop.models.flaky_server import FlakyServer
 
 LABELS = ["n01 first", "n02 second", "n03 third"]
 
@@ -69,8 +69,8 @@ def store(tmp_path) -> Path:
 
 @pytest.fixture
 def server(source):
-    with ShakyServer(source.parent) as shaky:
-        yield shaky
+    with FlakyServer(source.parent) as flaky:
+        yield flaky
 
 
 @pytest.fixture
@@ -96,12 +96,12 @@ def blob(tmp_path) -> Path:
 
 @pytest.fixture
 def blobs(blob):
-    with ShakyServer(blob.parent) as shaky:
-        yield shaky
+    with FlakyServer(blob.parent) as flaky:
+        yield flaky
 
 
-def get(shaky: ShakyServer, target: Path, **options) -> Path:
-    return models.download(f"{shaky.url}blob", target, progress=False, pause=0.001, **options)
+def get(flaky: FlakyServer, target: Path, **options) -> Path:
+    return models.download(f"{flaky.url}blob", target, progress=False, pause=0.001, **options)
 
 
 def names(folder: Path) -> list[str]:
@@ -366,7 +366,7 @@ def test_practice_is_fetched_from_the_repository(source, store, monkeypatch):
     files = models.fetch("practice", store, progress=False)
     check(files, source)
     assert files.name == "practice" and files.folder == store / "practice"
-    assert files.vouched == "SHA-256 as published in SHA256SUMS; float16 widened to float32"
+    assert files.verification == "SHA-256 as published in SHA256SUMS; float16 widened to float32"
     assert models.fetched("practice", store) == files
 
 
@@ -389,7 +389,7 @@ def test_float32_parameters_stay_as_they_are(tmp_path, store):
     source = write_model(tmp_path / "wide", dtype="float32")
     files = models.fetch(source, store, progress=False)
     assert files.params.read_bytes() == (source / models.PARAMS).read_bytes()
-    assert "widened" not in files.vouched
+    assert "widened" not in files.verification
 
 
 def test_what_is_here_already_is_not_fetched_again(store, server):
@@ -508,7 +508,7 @@ def test_imagenet_comes_from_the_first_mirror_that_answers(source, store, mirror
     files = models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     check(files, source)
     assert files.name == "imagenet" and files.source == "imagenet"
-    assert files.vouched.startswith("SHA-256 recorded on the first fetch: the mirrors publish none")
+    assert files.verification.startswith("SHA-256 recorded on the first fetch: the mirrors publish none")
 
 
 def test_imagenet_that_is_here_needs_no_network(store, mirrors, server):

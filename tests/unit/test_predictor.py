@@ -102,7 +102,7 @@ def test_a_parameter_of_such_a_name_comes_from_its_file(tmp_path):
         np.testing.assert_allclose(loaded.predict(picture), 1 / 3, rtol=1e-5)
 
 
-def with_codes(codes: str, folder: Path) -> Predictor:
+def with_lookup_table(codes: str, folder: Path) -> Predictor:
     """A network of int8 input: the softmax over the mean of each channel's codes."""
     coded = mx.sym.var("data", dtype="int8", attr={"__codes__": codes})
     network = mx.sym.softmax(mx.sym.mean(mx.sym.cast(coded, dtype="float32"), axis=(2, 3)) / 100)
@@ -115,7 +115,7 @@ def test_pixels_are_looked_up_where_the_network_takes_codes(tmp_path):
     codes = np.random.default_rng(0).integers(-128, 128, (3, 256), np.int8)
     codes[:, 7] += 100  # no two channels alike
     expected = np.exp([codes[channel][picture[0, channel]].mean() / 100 for channel in range(3)])
-    with with_codes(codes.tobytes().hex(), tmp_path) as loaded:
+    with with_lookup_table(codes.tobytes().hex(), tmp_path) as loaded:
         np.testing.assert_allclose(loaded.predict(picture), expected / expected.sum(), rtol=1e-5)
         with pytest.raises(ValueError, match="expected C-contiguous uint8"):
             loaded.predict(picture.view(np.int8))
@@ -124,7 +124,7 @@ def test_pixels_are_looked_up_where_the_network_takes_codes(tmp_path):
 @pytest.mark.parametrize("codes", ["", "00" * 767, "00" * 769, "zz" * 768])
 def test_other_codes_are_refused(tmp_path, codes):
     with pytest.raises(ModelError, match="256 bytes for each of 3 channels"):
-        with_codes(codes, tmp_path)
+        with_lookup_table(codes, tmp_path)
 
 
 def test_a_missing_parameter_is_named(tmp_path):

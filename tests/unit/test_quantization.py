@@ -90,7 +90,7 @@ def norm_and_rounding(limit: float) -> tuple[mx.sym.Symbol, dict, dict]:
 
 def test_codes_are_what_the_network_itself_makes_of_each_pixel():
     network, weights, states = norm_and_rounding(2.0)  # a few pixels lie beyond it
-    coded = quantization.with_codes(network, weights, states)
+    coded = quantization.with_lookup_table(network, weights, states)
     assert coded.list_arguments() == ["data"] and coded.list_auxiliary_states() == []
     codes = np.frombuffer(bytes.fromhex(coded.attr_dict()["data"]["__codes__"]), np.int8).reshape(3, 256)
     picture = np.random.default_rng(0).integers(0, 256, (1, 3, 20, 20), np.uint8)
@@ -106,9 +106,9 @@ def test_a_network_that_reads_its_input_otherwise_keeps_taking_pixels():
     network, weights, states = norm_and_rounding(2.0)
     (data,) = (one for one in network.get_internals() if one.name == "data")
     twice = mx.sym.broadcast_add(mx.sym.cast(network, dtype="float32"), data)  # two readers of the pixels
-    assert quantization.with_codes(twice, weights, states).tojson() == twice.tojson()
+    assert quantization.with_lookup_table(twice, weights, states).tojson() == twice.tojson()
     plain = mx.sym.Activation(mx.sym.var("data"), act_type="relu")
-    assert quantization.with_codes(plain, {}, {}).tojson() == plain.tojson()
+    assert quantization.with_lookup_table(plain, {}, {}).tojson() == plain.tojson()
 
 
 def test_identities_change_nothing_but_what_can_be_fused():

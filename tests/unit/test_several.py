@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from predict import decoder, fetching, lambda_function, limits, several
-from predict.errors import PredictionError, error
+from predict.errors import PredictionError, failure
 from predict.room import Room
 from tests import contract
 from tests.unit.test_lambda_function import (  # noqa: F401  fixtures among them
@@ -269,7 +269,7 @@ def test_without_a_model_nothing_is_fetched(served, store):  # noqa: F811
         return JPEG
 
     host = served({"/a.jpg": page})
-    store.problem = error("model_store_denied", "refused")
+    store.problem = failure("model_store_denied", "refused")
     assert code(as_json(json.dumps({"urls": [f"{host}/a.jpg"]}))) == "model_store_denied"
     assert not asked
 

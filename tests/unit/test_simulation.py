@@ -184,7 +184,7 @@ def test_quotas_are_the_published_ones():
 
 
 def test_a_crowd_draws_what_was_measured_at_that_number():
-    crowd = simulation.Crowd({1: [1.0, 1.2], 4: [4.0]}, np.random.default_rng(0))
+    crowd = simulation.MeasuredDurations({1: [1.0, 1.2], 4: [4.0]}, np.random.default_rng(0))
     assert {crowd(1) for _ in range(50)} == {1.0, 1.2}
     assert {crowd(4) for _ in range(50)} == {4.0}
     assert crowd(9) == 4.0
@@ -193,7 +193,7 @@ def test_a_crowd_draws_what_was_measured_at_that_number():
 def test_a_crowd_between_two_numbers_is_between_their_quantiles():
     # Even values from 1 to 2 at two requests, from 3 to 6 at four: at three from 2 to 4, the 95th percentile 3.9.
     measured = {2: np.linspace(1, 2, 500), 4: np.linspace(3, 6, 700)}
-    crowd = simulation.Crowd(measured, np.random.default_rng(0))
+    crowd = simulation.MeasuredDurations(measured, np.random.default_rng(0))
     assert np.percentile(crowd.values(3), [0, 50, 95, 100]) == pytest.approx([2.0, 3.0, 3.9, 4.0])
     drawn = [crowd(3) for _ in range(20_000)]
     assert np.mean(drawn) == pytest.approx(3.0, abs=0.02)
@@ -201,7 +201,7 @@ def test_a_crowd_between_two_numbers_is_between_their_quantiles():
 
 def test_on_two_shared_cores_four_clients_get_what_two_get():
     # 0.1 s for one or two at once, 0.2 s for four: 20 answers a second with two clients and with four.
-    crowd = simulation.Crowd({1: [0.1], 2: [0.1], 4: [0.2]}, np.random.default_rng(0))
+    crowd = simulation.MeasuredDurations({1: [0.1], 2: [0.1], 4: [0.2]}, np.random.default_rng(0))
     for clients, seconds in ((2, 0.1), (4, 0.2)):
         env = simpy.Environment()
         function = Function(env, crowd, crowd, Quotas(**UNLIMITED, provisioned=clients))

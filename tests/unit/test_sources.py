@@ -21,13 +21,13 @@ from tests.cases.networks import CLASSES, gluon_resnet18, tiny, write
 from tests.unit.test_convert_weights import write_safetensors
 from workshop import models
 from workshop.models import about, packaged, sources
-from workshop.models.flaky_server import ShakyServer
+from workshop.models.flaky_server import FlakyServer
 
 LABELS = "".join(f"class {index}\n" for index in range(CLASSES))
 PICTURES = {"size": 224, "mean": [120, 110, 100], "deviation": 60, "fit": "squash"}
 
 
-def moved(road: models.Conversion, server: ShakyServer, file: Path) -> models.Conversion:
+def moved(road: models.Conversion, server: FlakyServer, file: Path) -> models.Conversion:
     """The same road, to a file of another place and content."""
     return dataclasses.replace(road, url=server.url + file.name, sha256=models.sha256(file))
 
@@ -41,8 +41,8 @@ def place(tmp_path):
 
 @pytest.fixture
 def server(place):
-    with ShakyServer(place) as shaky:
-        yield shaky
+    with FlakyServer(place) as flaky:
+        yield flaky
 
 
 def fetched(source, store: Path, **options) -> models.ModelFiles:
@@ -63,10 +63,10 @@ def test_imagenet_by_way_of_gluons_onnx(place, server, tmp_path):
     assert said["results"]["top1"] == 0.6970 and said["input"]["fraction"] == 0.875 and said["name"] == "imagenet"
     assert files.labels[0] == "n01440764 tench, Tinca tinca"
     assert (
-        "SHA-256 as pinned" in files.vouched
+        "SHA-256 as pinned" in files.verification
         and json.loads((files.folder / "source.json").read_text())["origin"] == road.url
     )
-    assert files.vouched.count("largest difference of a probability") == 1
+    assert files.verification.count("largest difference of a probability") == 1
     first = next(node for node in json.loads(files.symbol.read_text())["nodes"] if node["op"] != "null")
     assert (first["op"], first["name"]) == ("BatchNorm", "resnetv22_batchnorm0")
     server.requests.clear()
@@ -217,7 +217,7 @@ def test_a_file_of_ones_own(place, server, tmp_path, kind):
     files = fetched(source, tmp_path / "store")
     assert files.name == "mine" and files.labels == LABELS.splitlines()
     assert about.read(files.folder)["input"]["mean"] == [120, 110, 100]
-    assert ("recorded on the first fetch" in files.vouched) == (kind != "pinned")
+    assert ("recorded on the first fetch" in files.verification) == (kind != "pinned")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 
 from workshop import models
 from workshop.inspection import evaluation
-from workshop.models.flaky_server import ShakyServer
+from workshop.models.flaky_server import FlakyServer
 from workshop.training import export, imagenette, loop, resnet
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def offered(pictures, tmp_path):
     (tmp_path / "offered").mkdir()
     archive = tmp_path / "offered" / "imagenette-tiny.tgz"
     expected = pack(pictures, archive)
-    with ShakyServer(archive.parent) as server:
+    with FlakyServer(archive.parent) as server:
         yield server, {"imagenette-tiny": (server.url + archive.name, expected)}
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from workshop import ROOT, ToldError
+from workshop import ROOT, UserError
 
 PHASES = ("install", "pre_build", "build", "post_build")
 LOG = ROOT / ".build" / "build.log"
 
 
-class BuildError(ToldError, RuntimeError):
+class BuildError(UserError, RuntimeError):
     """A command of the build failed; the message holds the command and the end of what it printed."""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from workshop import ToldError, client
+from workshop import UserError, client
 from workshop.deployment import parameters, stacks, versions
 from workshop.lab import Lab
 from workshop.models.files import ModelFiles
@@ -25,7 +25,7 @@ from workshop.models.files import ModelFiles
 SHARE, SECONDS = 0.1, 300.0  # Shift's default: Canary10Percent5Minutes
 
 
-class CanaryError(ToldError):
+class CanaryError(UserError):
     """The check of a new version did not run."""
 
 
@@ -97,7 +97,7 @@ def hold(lab: Lab) -> int | None:
     """
     try:
         now = versions.live(lab)
-    except ToldError:
+    except UserError:
         return None
     if lab.target == "local":
         versions.point(lab, now, {now: 1.0})

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
-from workshop import ToldError, emulator
+from workshop import UserError, emulator
 from workshop.lab import Lab, connect
 
 
@@ -30,7 +30,7 @@ def run(program: str, chosen: argparse.Namespace, work: Callable[[Lab], object])
         if chosen.target != "aws":
             os.environ["AWS_ENDPOINT_URL"] = emulator.endpoint(chosen.port)
         work(connect(**where))
-    except ToldError as error:
+    except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 1
     except ClientError as error:

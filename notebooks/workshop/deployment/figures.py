@@ -159,17 +159,17 @@ def draw_pipeline(actions: Sequence[Action], branch: str):
     return figure
 
 
-def draw_decisions(title: str, wishes: Sequence[str], columns: dict[str, Sequence[str]], frame_changes: bool = True):
-    """A tile for each wish (row) and state of a role (column): green where allowed, red where denied.
+def draw_decisions(title: str, attempts: Sequence[str], columns: dict[str, Sequence[str]], frame_changes: bool = True):
+    """A tile for each attempt (row) and state of a role (column): green where allowed, red where denied.
 
-    `columns` maps a state's name to its decisions, one for each wish. Decisions that begin with "allowed" are green;
+    `columns` maps a state's name to its decisions, one for each attempt. Decisions that begin with "allowed" are green;
     the word stands in each tile too, so that the picture needs no colour vision. With `frame_changes`, a tile that
     differs from the one to its left has a thick frame.
     """
     labels, before = list(columns), None
     two_lines = any("\n" in decision for decisions in columns.values() for decision in decisions)
     height, fontsize = (0.62, 12) if two_lines else (0.42, 13)
-    figure, axes = plt.subplots(figsize=(4 + 2.4 * len(labels), 1.3 + height * len(wishes)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(4 + 2.4 * len(labels), 1.3 + height * len(attempts)), layout="constrained")
     for x, label in enumerate(labels):
         for y, decision in enumerate(columns[label]):
             color = GREEN if decision.startswith(ALLOWED) else RED
@@ -179,16 +179,16 @@ def draw_decisions(title: str, wishes: Sequence[str], columns: dict[str, Sequenc
             )
             axes.text(x + 0.5, y + 0.5, decision, ha="center", va="center", fontsize=fontsize, weight=weight, color=INK)
         before = columns[label] if frame_changes else None
-    axes.set(xlim=(0, len(labels)), ylim=(len(wishes), 0))
+    axes.set(xlim=(0, len(labels)), ylim=(len(attempts), 0))
     axes.set_xticks([x + 0.5 for x in range(len(labels))], labels, fontsize=13, color=INK)
-    axes.set_yticks([y + 0.5 for y in range(len(wishes))], wishes, fontsize=13, color=INK)
+    axes.set_yticks([y + 0.5 for y in range(len(attempts))], attempts, fontsize=13, color=INK)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
     said = "; ".join(
         f"{label}: "
-        + ", ".join(f"{wish} {' '.join(each.split())}" for wish, each in zip(wishes, decisions, strict=True))
+        + ", ".join(f"{attempt} {' '.join(each.split())}" for attempt, each in zip(attempts, decisions, strict=True))
         for label, decisions in columns.items()
     )
     headline(figure, title, f"Table of tiles, green where allowed, red where denied. {said}")

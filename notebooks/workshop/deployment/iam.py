@@ -18,7 +18,7 @@ ALLOWED, DENIED = "allowed", "denied"
 class Question:
     """One thing that a role may or may not do: an action on a resource, and what to call the two in a table."""
 
-    wish: str
+    attempt: str
     action: str
     resource: str
 

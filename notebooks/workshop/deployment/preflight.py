@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import ROOT, ToldError, choices, emulator
+from workshop import ROOT, UserError, choices, emulator
 from workshop.deployment import cleanup, judge, probe, stacks
 from workshop.deployment.judge import machines, parameters, resolving
 from workshop.lab import Lab, connect
@@ -333,7 +333,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.target != "aws":
             os.environ["AWS_ENDPOINT_URL"] = emulator.Emulator(chosen.port).start()
         rows = check(connect(**where), **given)
-    except ToldError as error:
+    except UserError as error:
         print(f"preflight: {error}", file=sys.stderr)
         return 1
     print(table(rows))

@@ -101,7 +101,7 @@ class Probe:
         return self.lab.session.client(service, endpoint_url=self.lab.endpoint_url, config=like.config, **self._as_role)
 
     def requests(self) -> dict[str, Callable]:
-        """The requests that notebook 04 tries, by what they wish, each to be called without arguments."""
+        """The requests that notebook 04 tries, by what they attempt, each to be called without arguments."""
         s3 = self.client("s3")
         harmless = policy(
             {
@@ -120,19 +120,19 @@ class Probe:
             "put the bucket policy": lambda: s3.put_bucket_policy(Bucket=self.store, Policy=json.dumps(harmless)),
         }
 
-    def try_out(self, wishes: Sequence[str], expected: Sequence[str]) -> list[str]:
-        """ "allowed" or "denied" for each wish, from really asking.
+    def try_out(self, attempts: Sequence[str], expected: Sequence[str]) -> list[str]:
+        """ "allowed" or "denied" for each attempt, from really asking.
 
         IAM takes seconds to spread a change on AWS, so it asks again, for a minute at most, while the answers differ
         from `expected`; what came last is returned, whatever it is. An error other than AccessDenied is raised.
         """
         requests = self.requests()
-        return iam.until(lambda: [_answer(requests[wish]) for wish in wishes], list(expected))
+        return iam.until(lambda: [_answer(requests[attempt]) for attempt in attempts], list(expected))
 
-    def reason(self, wish: str) -> str:
-        """Why a wish was denied, from S3's own message; "" when it was not."""
+    def reason(self, attempt: str) -> str:
+        """Why a attempt was denied, from S3's own message; "" when it was not."""
         try:
-            self.requests()[wish]()
+            self.requests()[attempt]()
         except ClientError as error:
             return why(error)
         return ""

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workshop import ROOT, ToldError, client
+from workshop import ROOT, UserError, client
 from workshop.deployment import build, commands, delivery, stacks
 from workshop.lab import Lab
 
@@ -30,7 +30,7 @@ KEPT = ("HOME", "LANG", "TMPDIR", "PROJECT_ID")
 KEPT_PREFIXES = ("AWS_", "SAM_", "PIP_", "UV_", "SSL_", "http_", "https_", "HTTP_", "HTTPS_", "no_proxy", "NO_PROXY")
 
 
-class RehearsalError(ToldError):
+class RehearsalError(UserError):
     """A step of the rehearsal failed; the message says which and what to do."""
 
 

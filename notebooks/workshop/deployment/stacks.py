@@ -8,13 +8,13 @@ from pathlib import Path
 import yaml
 from botocore.exceptions import ClientError, WaiterError
 
-from workshop import ToldError, choices
+from workshop import UserError, choices
 
 BODY_BYTES = 51_200  # of a template within a request: AWS's limit
 WAIT = {"Delay": 2, "MaxAttempts": 450}
 
 
-class StackError(ToldError, RuntimeError):
+class StackError(UserError, RuntimeError):
     """A stack could not be made or changed; the message names the resource that failed and why."""
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from predict.model_files import precision_of
-from workshop import ToldError
+from workshop import UserError
 from workshop.client import ALIAS, BY_HAND, predict_function
 from workshop.deployment import commands, stacks
 from workshop.lab import Lab
@@ -29,7 +29,7 @@ from workshop.samples import sample_path
 REPORTS = "releases"  # the folder of the model store with what the golden pictures said to each version
 
 
-class VersionError(ToldError):
+class VersionError(UserError):
     """What is wrong with the versions, and what to do about it."""
 
 

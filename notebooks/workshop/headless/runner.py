@@ -28,7 +28,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from workshop import ROOT, ToldError, emulator
+from workshop import ROOT, UserError, emulator
 from workshop.client import predict_url, timed_sample
 from workshop.headless import report
 from workshop.headless.arguments import parameters_of, parse, with_the_deployed_model
@@ -323,7 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
             print_endpoint(chosen)
             return 0
         return deploy(chosen)
-    except (RunError, ToldError) as error:
+    except (RunError, UserError) as error:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

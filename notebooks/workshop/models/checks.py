@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from predict.description import NOTHING_SAID, Description
-from predict.fitting import LEAST, MOST
+from predict.fitting import MAX_SIDE, MIN_SIDE
 from workshop.models import about, acceptance
 from workshop.models.files import (
     ABOUT,
@@ -47,10 +47,10 @@ def check_structure(folder: Path) -> list[str]:
             f"{SYMBOL} has no input 'data', or {PARAMS} no names: expected an image classifier of MXNet."
         )
     size = about.input_size(folder)
-    if not LEAST <= size <= MOST:
+    if not MIN_SIDE <= size <= MAX_SIDE:
         raise ModelError(
-            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {LEAST} to {MOST} a side. "
-            "Give a network for those."
+            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {MIN_SIDE} to {MAX_SIDE} a "
+            "side. Give a network for those."
         )
     description(folder)
     arguments, outputs, auxiliary = symbol.infer_shape(data=(1, 3, size, size))

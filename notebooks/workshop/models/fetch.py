@@ -1,4 +1,4 @@
-"""Fetch a model's files from where the reader chooses, and prove that they are the ones meant.
+"""Fetch a model's files from where the reader chooses, and verify them.
 
 A model is `model-symbol.json` (the network), `model-0000.params` (its parameters) and `model-synset.txt`
 (one line per class), with `SHA256SUMS` beside them in the form of `sha256sum`. A model may have a second symbol,
@@ -71,9 +71,9 @@ def fetch(
     """Bring a model to `store/<name>`, verified, as float32, with a `SHA256SUMS` of its own, and return its files.
 
     A model that is there already, whole and from the same source, is not fetched again. `imagenet` tries `mirrors` in
-    order. Where nobody publishes a file's sum, the first fetch records it, says so in `ModelFiles.vouched`, and any
-    later fetch must match. What is accepted has answered through the function's own predictor. Raises ModelError and
-    its kinds (see `download`, `check_structure` and `workshop.models.convert`).
+    order. Where nobody publishes a file's sum, the first fetch records it, says so in `ModelFiles.verification`, and
+    any later fetch must match. What is accepted has answered through the function's own predictor. Raises ModelError
+    and its kinds (see `download`, `check_structure` and `workshop.models.convert`).
     """
     place, store = _place(source), Path(store)
     name = title(place)
@@ -101,13 +101,13 @@ def _fetch(place: str, folder: Path, staging: Path, mirrors: Sequence[Mirror | C
     for optional in (INT8_SYMBOL, ABOUT):  # one that an interrupted fetch left may belong to no file here
         (staging / optional).unlink(missing_ok=True)
     brought = source.bring(staging, published or known.get("sums") or {}, means)
-    vouched = brought.vouched
+    verification = brought.verification
     if widen(staging / PARAMS):
-        vouched += "; float16 widened to float32"
+        verification += "; float16 widened to float32"
     check_structure(staging)
     if said := about.read(staging):
         about.write(staging, said | {"name": folder.name})
-    record = {"source": place, "origin": brought.origin, "vouched": vouched, "sums": brought.sums}
+    record = {"source": place, "origin": brought.origin, "verification": verification, "sums": brought.sums}
     save(staging / RECORD, json.dumps(record, indent=1).encode())
     write_manifest(staging)
     _swap(staging, folder)

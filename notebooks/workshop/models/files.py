@@ -9,7 +9,7 @@ from pathlib import Path
 
 from predict import model_files
 from predict.model_files import ABOUT, INT8_SYMBOL, MANIFEST, PARAMS, SYMBOL, SYMBOLS, SYNSET
-from workshop import ROOT, ToldError
+from workshop import ROOT, UserError
 
 FILES = (SYMBOL, PARAMS, SYNSET)
 OPTIONAL = (INT8_SYMBOL, ABOUT)
@@ -19,7 +19,7 @@ FETCHED = ROOT / "models" / "fetched"
 INPUT_SHAPE = (1, 3, 224, 224)  # of a model that says nothing of itself
 
 
-class ModelError(ToldError):
+class ModelError(UserError):
     """A model's files cannot be had or are not what they should be. The message says what to do."""
 
 
@@ -38,7 +38,7 @@ class ModelFiles:
     folder: Path
     name: str
     source: str
-    vouched: str
+    verification: str
     labels: list[str]
     sums: dict[str, str]
 
@@ -153,7 +153,7 @@ def read_labels(synset: Path) -> list[str]:
 def read_record(folder: Path) -> dict:
     try:
         record = json.loads((folder / RECORD).read_text())
-        return record if {"source", "vouched", "sums"} <= record.keys() else {}
+        return record if {"source", "verification", "sums"} <= record.keys() else {}
     except (OSError, ValueError, AttributeError):
         return {}
 
@@ -176,7 +176,7 @@ def open_model(folder: Path) -> ModelFiles:
         folder=folder,
         name=folder.name,
         source=record.get("source", str(folder)),
-        vouched=record.get("vouched", f"SHA-256 as in {MANIFEST}"),
+        verification=record.get("verification", f"SHA-256 as in {MANIFEST}"),
         labels=read_labels(folder / SYNSET),
         sums=sums,
     )

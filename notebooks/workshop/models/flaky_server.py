@@ -20,7 +20,7 @@ class Request:
     sent: int = 0
 
 
-class ShakyServer:
+class FlakyServer:
     """Serves a folder's files on 127.0.0.1, with HTTP ranges, from a thread, until `close`.
 
     `hang_ups`: how many of the next requests to break off halfway. `flip_a_bit`: damage one bit of each file.
@@ -40,7 +40,7 @@ class ShakyServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def __enter__(self) -> "ShakyServer":
+    def __enter__(self) -> "FlakyServer":
         return self
 
     def __exit__(self, *_exception) -> None:
@@ -55,24 +55,24 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    def __init__(self, shaky: ShakyServer, *arguments):
-        self.shaky = shaky
+    def __init__(self, flaky: FlakyServer, *arguments):
+        self.flaky = flaky
         super().__init__(*arguments)
 
     def do_GET(self):
-        shaky, wanted = self.shaky, self.headers.get("Range", "")
+        flaky, wanted = self.flaky, self.headers.get("Range", "")
         request = Request(self.path, wanted, 200)
-        shaky.requests.append(request)
-        file = (shaky.folder / self.path.lstrip("/")).resolve()
-        if shaky.status or not file.is_relative_to(shaky.folder.resolve()) or not file.is_file():
-            request.status = shaky.status or 404
+        flaky.requests.append(request)
+        file = (flaky.folder / self.path.lstrip("/")).resolve()
+        if flaky.status or not file.is_relative_to(flaky.folder.resolve()) or not file.is_file():
+            request.status = flaky.status or 404
             self.send_error(request.status)
             return
         data = bytearray(file.read_bytes())
-        if shaky.flip_a_bit:
+        if flaky.flip_a_bit:
             data[len(data) // 3] ^= 1
         match = re.fullmatch(r"bytes=(\d+)-", wanted)
-        if match and self.headers.get("If-Range") in (None, shaky.version) and not shaky.ignore_range:
+        if match and self.headers.get("If-Range") in (None, flaky.version) and not flaky.ignore_range:
             request.start = int(match[1])
             request.status = 206 if request.start < len(data) else 416
         self.send_response(request.status)
@@ -80,10 +80,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {request.start}-{len(data) - 1}/{len(data)}")
         rest = data[request.start :]
         self.send_header("Content-Length", str(len(rest)))
-        self.send_header("ETag", shaky.version)
+        self.send_header("ETag", flaky.version)
         self.end_headers()
-        if shaky.hang_ups:
-            shaky.hang_ups -= 1
+        if flaky.hang_ups:
+            flaky.hang_ups -= 1
             rest = rest[: len(rest) // 2]
         request.sent = len(rest)
         self.wfile.write(rest)

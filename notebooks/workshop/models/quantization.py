@@ -80,7 +80,7 @@ def with_identities(symbol: mx.sym.Symbol, arguments: Values) -> mx.sym.Symbol:
     return made[-1]
 
 
-def with_codes(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values) -> mx.sym.Symbol:
+def with_lookup_table(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values) -> mx.sym.Symbol:
     """The same int8 network, whose input `data` is int8: instead of a pixel what the network makes of it first.
 
     `symbol`: an int8 network that normalises its input by one batch normalisation and rounds that to 8 bits. For each
@@ -180,8 +180,8 @@ def quantize(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictur
     """The network in int8, over the same parameters.
 
     `symbol`: the float32 network, with an input `data`. `pictures`: (N, 3, H, W), 0 to 255, as the function prepares
-    them; pictures that the network was trained with. The int8 network takes codes, see `with_codes`, where it can. The
-    weights of `with_identities` are inputs of it besides the parameters.
+    them; pictures that the network was trained with. The int8 network takes codes, see `with_lookup_table`, where it
+    can. The weights of `with_identities` are inputs of it besides the parameters.
 
     Raises ValueError where the int8 network would need parameters of its own.
     """
@@ -200,7 +200,7 @@ def quantize(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictur
     int8 = int8.get_backend_symbol(BACKEND)
     if set(int8.list_inputs()) != set(fusible.list_inputs()):
         raise ValueError(f"the int8 network has other inputs: {set(int8.list_inputs()) ^ set(fusible.list_inputs())}")
-    return with_codes(int8, *values)
+    return with_lookup_table(int8, *values)
 
 
 def choose(folder: Path, count: int = PICTURES) -> list[Path]:

@@ -50,12 +50,12 @@ class Means:
 
 @dataclass(frozen=True)
 class Brought:
-    """`origin`: the place that gave the files; `vouched`: what vouches for them; `sums`: SHA-256 by name of what was
-    fetched, which a later fetch must match.
+    """`origin`: the place that gave the files; `verification`: how they were verified; `sums`: SHA-256 by name of
+    what was fetched, which a later fetch must match.
     """
 
     origin: str
-    vouched: str
+    verification: str
     sums: dict[str, str]
 
 
@@ -120,8 +120,8 @@ class Mirror:
     def bring(self, staging: Path, expected: Mapping[str, str], means: Means) -> Brought:
         recorded = {name: expected[name] for name in FILES if name in expected}
         _each(self.urls(), staging, recorded, means)
-        vouched = "SHA-256 recorded on the first fetch: the mirrors publish none"
-        return Brought(self.prefix, vouched, {name: sha256(staging / name) for name in FILES})
+        verification = "SHA-256 recorded on the first fetch: the mirrors publish none"
+        return Brought(self.prefix, verification, {name: sha256(staging / name) for name in FILES})
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ class Conversion:
             more=dict(self.about),
         )  # fmt: skip
         pinned = "SHA-256 as pinned" if self.sha256 else "SHA-256 recorded on the first fetch"
-        vouched = f"{self.file}: {pinned}; converted, {'; '.join(made.remarks)}; {made.proof}"
-        return Brought(origin or self.url, vouched, sums)
+        verification = f"{self.file}: {pinned}; converted, {'; '.join(made.remarks)}; {made.proof}"
+        return Brought(origin or self.url, verification, sums)
 
 
 @dataclass(frozen=True)

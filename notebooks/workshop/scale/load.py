@@ -20,7 +20,7 @@ import tenacity
 
 from workshop.access import Endpoint
 
-BACKOFF_BASE, BACKOFF_MOST = 0.1, 5.0  # seconds
+BACKOFF_BASE, MAX_BACKOFF = 0.1, 5.0  # seconds
 # Throttled by API Gateway or, on the emulator, by Lambda: 429. On AWS API Gateway answers 500 or 503 where Lambda
 # refused; the function itself never does. A prediction may be asked for again without harm.
 RETRIED = frozenset({429, 500, 503})
@@ -33,7 +33,7 @@ def backoff(tries: int, rng: Any) -> float:
 
     `rng`: anything with `random()`, a number from 0 to 1.
     """
-    return rng.random() * min(BACKOFF_MOST, BACKOFF_BASE * 2 ** (tries - 1))
+    return rng.random() * min(MAX_BACKOFF, BACKOFF_BASE * 2 ** (tries - 1))
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Sampler:
         return next(self.drawn)
 
 
-class Crowd:
+class MeasuredDurations:
     """Draws from values that were measured with so many requests under way, for a machine whose cores they share.
 
     Between two measured numbers it interpolates, quantile by quantile; beyond the last it draws from the last.
@@ -122,7 +122,8 @@ class Function:
 
     `warm` and `cold` return the seconds of an invocation in an environment that is there, and in a new one with its
     start; `overhead` those of the API and the network on top, during which no environment is occupied. Each is called
-    with the number of requests under way, which makes a difference on one machine (`Crowd`) and none on Lambda.
+    with the number of requests under way, which makes a difference on one machine (`MeasuredDurations`)
+    and none on Lambda.
     """
 
     def __init__(

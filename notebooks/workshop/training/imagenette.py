@@ -106,7 +106,7 @@ def fetch(
 def generate(folder: Path, train: int, val: int, classes: Sequence[str] = WNIDS, seed: int = 0) -> Path:
     """Draw pictures in Imagenette's place: for each class, its own shape and colour on noise, as JPEG files.
 
-    `train`, `val`: how many per class. They prove that everything runs; they teach a network nothing about the world.
+    `train`, `val`: how many per class. They show that everything runs; they teach a network nothing about the world.
     Returns `folder`.
     """
     rng = np.random.default_rng(seed)

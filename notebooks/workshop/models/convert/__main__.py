@@ -15,7 +15,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def arguments() -> argparse.ArgumentParser:
-    about = "Convert a classifier of another framework into a model of this lab, and prove that it answers the same."
+    about = "Convert a classifier of another framework into a model of this lab, and verify that it answers the same."
     parser = argparse.ArgumentParser(prog="python -m workshop.models.convert", description=about)
     parser.add_argument("file", type=Path, help=f"the network: a file that ends with {', '.join(SUFFIXES)}")
     parser.add_argument(

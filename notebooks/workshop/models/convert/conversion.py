@@ -1,4 +1,4 @@
-"""One file of another framework's into a model's files, proved."""
+"""One file of another framework's into a model's files, verified."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from workshop.models.convert import architectures, graph, labels, preprocessing,
 from workshop.models.convert.errors import ConversionError
 from workshop.models.convert.importer import Importer
 from workshop.models.convert.preprocessing import Preprocessing
-from workshop.models.convert.proof import LIMIT, Proof, analysed_picture, prove
+from workshop.models.convert.proof import LIMIT, Proof, analysed_picture, verify
 from workshop.models.files import ABOUT, FILES, INT8_SYMBOL, MANIFEST, SYNSET, save, sha256, write_manifest
 
 SUFFIXES = FOREIGN
@@ -83,7 +83,7 @@ def convert(
     origin: str | None = None,
     more: dict[str, Any] | None = None,
 ) -> Converted:
-    """Convert `path` (.onnx, .safetensors, .pth, .pt, .bin) into the files of a model in `folder`, and prove them.
+    """Convert `path` (.onnx, .safetensors, .pth, .pt, .bin) into the files of a model in `folder`, and verify them.
 
     `given`: how pictures are prepared, as far as the file and what lies beside it do not say. `classes`: labels, a file
     of them, or `imagenet`. `origin`: where the file came from, for model.json, and `more`: further entries there.
@@ -113,7 +113,7 @@ def convert(
         staging = Path(scratch)
         made.network.save(made.logits, staging)
         save(staging / SYNSET, "".join(f"{label}\n" for label in named).encode())
-        proof = prove(made, staging)
+        proof = verify(made, staging)
         acceptance.accept(staging, wanted.size or 0)
         described = _describe(path, name or folder.name, source, wanted, len(named), proof, config)
         described["licence"] = licence or described["licence"]

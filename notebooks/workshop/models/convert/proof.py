@@ -116,7 +116,7 @@ def compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:
     return len(names), worst
 
 
-def prove(made: Importer, folder: Path) -> Proof:
+def verify(made: Importer, folder: Path) -> Proof:
     """Hold the files in `folder` to the source network.
 
     Raises ConversionError where they differ by more than the limits, CorruptedError where the function's

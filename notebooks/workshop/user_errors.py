@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from workshop import ToldError
+from workshop import UserError
 
 AGAIN = "run notebook 00_start_here and those after it again, or `make deploy`"
 CREDENTIALS = "run `aws configure` or `aws sso login`, or choose target='local'"
@@ -27,17 +27,17 @@ _MISSING = ("404", "NoSuch", "NotFound", "DoesNotExist", "does not exist")
 _DENIED = ("403", "AccessDenied", "Unauthorized", "not authorized")
 
 
-class CellError(ToldError):
+class CellError(UserError):
     """Why a cell could not do its work, and what to do about it."""
 
 
-def explained(problem: BaseException) -> ToldError | None:
+def explained(problem: BaseException) -> UserError | None:
     """What to say instead of a traceback; None for a problem of which nothing is known here.
 
     Looks at what botocore, requests and httpx raise, also as the cause of another error or within a group.
     """
     for error in [] if isinstance(problem, AssertionError) else _chain(problem):
-        if isinstance(error, ToldError):
+        if isinstance(error, UserError):
             return error
         sentence = _of_aws(error) or _of_connection(error)
         if sentence:

@@ -11,7 +11,7 @@ from jupyter_client.manager import start_new_kernel
 from workshop.emulator import free_port
 from workshop.lab import Lab, LabError
 from workshop.scale import load
-from workshop.told import explained
+from workshop.user_errors import explained
 
 
 def raised(work) -> Exception:
@@ -146,8 +146,8 @@ def test_a_cell_shows_the_sentence_and_fails_all_the_same(kernel):
     port = free_port()
     setup = f"""
 import os; os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:{port}"
-from workshop import told; from workshop.lab import Lab
-told.show_sentences()
+from workshop import user_errors; from workshop.lab import Lab
+user_errors.show_sentences()
 lab = Lab("local", "us-east-1", "predictions")"""
     assert errors(client, setup) == ("ok", [])
     status, (error,) = errors(client, "def f():\n    lab.client('s3').list_buckets()\nf()")

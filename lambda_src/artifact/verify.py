@@ -1,6 +1,6 @@
 """Prove that an artifact can run on AWS Lambda: python3.12 and later on Amazon Linux 2023, python3.11 on 2.
 
-    PYTHONPATH=lambda_src python -m artifact.prove FOLDER
+    PYTHONPATH=lambda_src python -m artifact.verify FOLDER
 
 Checked: the unzipped size against Lambda's limit; every shared library that an ELF file in the artifact needs is in
 the artifact, where the loader will look, or is part of the runtime; no symbol version is newer than the runtime's; and,
@@ -234,7 +234,7 @@ def run_findings(folder: Path, name: str = runtime.THIS, architecture: str = run
     return [] if done.returncode == 0 else [f"import and predict: {(done.stderr or done.stdout).strip()[-2000:]}"]
 
 
-def prove(folder: Path, name: str = runtime.THIS, architecture: str = runtime.HERE) -> list[str]:
+def verify(folder: Path, name: str = runtime.THIS, architecture: str = runtime.HERE) -> list[str]:
     """All findings for the artifact in `folder` on the runtime `name`, worst first; empty when it can run."""
     folder = folder.resolve()
     if not any(folder.glob("*.py")):
@@ -244,7 +244,7 @@ def prove(folder: Path, name: str = runtime.THIS, architecture: str = runtime.HE
 
 
 def how_run(name: str, architecture: str) -> str:
-    """How `prove` ran the artifact, in words."""
+    """How `verify` ran the artifact, in words."""
     if architecture == runtime.HERE:
         return "run: fine"
     return "run under qemu-user: fine" if runner(name, architecture) else "NOT RUN: this machine is another"
@@ -254,9 +254,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("artifact", type=Path)
     folder, name, architecture = parser.parse_args().artifact, runtime.chosen(), runtime.architecture()
-    findings = prove(folder, name, architecture)
+    findings = verify(folder, name, architecture)
     for finding in findings:
-        print(f"prove: {finding}", file=sys.stderr)
+        print(f"verify: {finding}", file=sys.stderr)
     if not findings:
         used = size(folder)
         room = UNZIPPED_BYTES - used

@@ -1,5 +1,6 @@
 """The workbook prepares a picture as the function does, by what the model says of itself."""
 
+import dataclasses
 import io
 import json
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from predict.fitting import Fitting
 from predict.model_files import ABOUT
 from workshop import models
 from workshop.inspection import evaluation
-from workshop.models import preparation
+from workshop.models import golden, preparation
 from workshop.samples import SAMPLES, sample_path
 
 CROP = MappingProxyType({"size": 224, "fit": "centre-crop", "fraction": 0.875})  # efficientnet-lite0's
@@ -89,3 +90,13 @@ def test_an_evaluation_asks_with_the_models_own_preparation(tmp_path):
     seen, model = [], saying(tmp_path, CROP)
     evaluation.predict_files(model, [sample_path("tench")], [lambda batch: seen.append(batch) or [1.0]])
     assert seen[0].tobytes() == images.network_input(PICTURES["tench"], Fitting(224, 0.875)).tobytes()
+
+
+def test_golden_pictures_are_asked_with_the_models_own_preparation(tmp_path, monkeypatch):
+    seen: list[np.ndarray] = []
+    model = dataclasses.replace(saying(tmp_path, CROP), labels=[f"n{number} one" for number in range(len(SAMPLES))])
+    monkeypatch.setattr(golden.acceptance, "answers", lambda _folder, batch: seen.append(batch) or np.eye(len(batch)))
+    golden.made(model)
+    (batch,) = seen
+    expected = [images.network_input(sample_path(name).read_bytes(), Fitting(224, 0.875)) for name in SAMPLES]
+    assert batch.tobytes() == b"".join(each.tobytes() for each in expected)

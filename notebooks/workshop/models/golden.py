@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from predict import images
-from workshop.models import acceptance
+from workshop.models import acceptance, preparation
 from workshop.models.files import PRACTICE, ModelFiles
 from workshop.samples import SAMPLES, sample_path
 
@@ -37,7 +36,7 @@ def of(files: ModelFiles) -> dict[str, Any]:
 
 def made(files: ModelFiles) -> dict[str, Any]:
     """Golden pictures from what the function's predictor answers. Raises CorruptedError where it refuses the model."""
-    pictures = [np.asarray(images.network_input(sample_path(name).read_bytes())) for name in SAMPLES]
+    pictures = [preparation.prepared(files, sample_path(name).read_bytes()) for name in SAMPLES]
     answers = acceptance.answers(files.folder, np.concatenate(pictures))
     labels = [label.split(" ")[0] for label in files.labels]
     found = [

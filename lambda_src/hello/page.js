@@ -251,7 +251,7 @@
     const { blob, name } = request;
     if (!blob.size) throw new Problem("This file is empty", `${name} holds no bytes.`);
     if (blob.type && !blob.type.startsWith("image/")) {
-      throw new Problem("This is not a picture it can read", `${name} is ${blob.type}. Choose a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF.`);
+      throw new Problem("This is not a picture it can read", `${name} is ${blob.type}. Choose a JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF.`);
     }
     if (blob.size <= MAX_BYTES) return blob;
     let bitmap;

@@ -90,7 +90,7 @@ def emptied(lab, seconds=60) -> None:
 
 
 @pytest.mark.slow
-def test_workers_killed_while_500_images_arrive_lose_and_double_nothing(lab, written):
+def test_workers_killed_while_images_arrive_lose_and_double_nothing(lab, written):
     files = bulk.variants(["golf_ball", "parachute", "church", "gas_pump"], IMAGES, size=64)
     killed, marks = [], list(KILLED_AT)
 

@@ -147,7 +147,7 @@ def test_what_an_earlier_run_left(monkeypatch, lab, state, answer):
 @pytest.mark.slow
 def test_the_command_says_by_its_status_whether_to_begin(monkeypatch, capsys, emulator_url):
     port = emulator_url.rpartition(":")[2]
-    monkeypatch.setattr(preflight.emulator.Emulator, "start", lambda self: emulator_url)
+    monkeypatch.setattr(preflight.commands.emulator.Emulator, "start", lambda self: emulator_url)
     assert preflight.main(["--port", port, "--project-id", "preflight-test"]) == 0
     assert "the lab can begin" in capsys.readouterr().out
     assert preflight.main(["--port", port, "ReservedConcurrency=99999"]) == 1

@@ -23,12 +23,16 @@ def parser(program: str, about: str) -> argparse.ArgumentParser:
     return made
 
 
-def run(program: str, chosen: argparse.Namespace, work: Callable[[Lab], object]) -> int:
-    """Connect and do the work; the exit status: 0, or 1 after a sentence on stderr."""
+def run(program: str, chosen: argparse.Namespace, work: Callable[[Lab], object], start: bool = False) -> int:
+    """Connect and do the work; the exit status: 0, or 1 after a sentence on stderr.
+
+    `start`: whether the emulator is started where it does not run.
+    """
     where = {name: getattr(chosen, name) for name in ("target", "region", "project_id") if getattr(chosen, name)}
     try:
         if chosen.target != "aws":
-            os.environ["AWS_ENDPOINT_URL"] = emulator.endpoint(chosen.port)
+            own = emulator.Emulator(chosen.port)
+            os.environ["AWS_ENDPOINT_URL"] = own.start() if start else own.endpoint
         work(connect(**where))
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)

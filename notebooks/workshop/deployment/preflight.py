@@ -7,8 +7,6 @@ Nothing is created or changed. Exit status 0 where the lab can begin, 1 where so
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
 import sys
 import textwrap
@@ -19,10 +17,10 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from workshop import ROOT, UserError, choices, emulator
-from workshop.deployment import cleanup, judge, probe, stacks
+from workshop import ROOT, choices
+from workshop.deployment import cleanup, commands, judge, probe, stacks
 from workshop.deployment.judge import machines, parameters, resolving
-from workshop.lab import Lab, connect
+from workshop.lab import Lab
 from workshop.scale import cost, quotas
 
 FINE, DO, OPEN = "ok", "to do", "not asked"
@@ -320,24 +318,17 @@ def table(rows: list[Row], width: int = 110) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="workshop.deployment.preflight", description=__doc__.splitlines()[0])
-    parser.add_argument("--target", choices=["local", "aws"])
-    parser.add_argument("--port", type=int, default=emulator.DEFAULT_PORT, help="the emulator's port (4566)")
-    parser.add_argument("--region")
-    parser.add_argument("--project-id")
+    parser = commands.parser("preflight", __doc__.splitlines()[0])
     parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="of template.yml and toolchain.yml")
     chosen = parser.parse_args(arguments)
-    where = {name: getattr(chosen, name) for name in ("target", "region", "project_id") if getattr(chosen, name)}
-    try:
-        given = choices.given(chosen.parameters)
-        if chosen.target != "aws":
-            os.environ["AWS_ENDPOINT_URL"] = emulator.Emulator(chosen.port).start()
-        rows = check(connect(**where), **given)
-    except UserError as error:
-        print(f"preflight: {error}", file=sys.stderr)
-        return 1
-    print(table(rows))
-    return 1 if any(row.answer == DO for row in rows) else 0
+    to_do: list[Row] = []
+
+    def ask(lab: Lab) -> None:
+        rows = check(lab, **choices.given(chosen.parameters))
+        print(table(rows))
+        to_do.extend(row for row in rows if row.answer == DO)
+
+    return commands.run("preflight", chosen, ask, start=True) or bool(to_do)
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def test_address_works_without_javascript(open_page, pictures):
     page = open_page(java_script_enabled=False)
     assert page.locator("noscript").is_visible() or "JavaScript" in page.content()
     page.fill("#url", f"{pictures}/golf_ball.jpg")
-    page.locator("form button").click()
+    page.locator("#form button").click()
     page.wait_for_url("**/predict?url=*")
     assert "golf ball" in page.locator("body").inner_text()
 
@@ -322,7 +322,7 @@ def test_ask_again_asks_the_same(page):
 
 def test_empty_address(page):
     page.fill("#url", "  ")
-    page.locator("form button").click()
+    page.locator("#form button").click()
     assert page.locator("#url-error").inner_text() == "Paste the address of a picture first."
     assert page.locator("#url").get_attribute("aria-invalid") == "true"
     assert page.evaluate("document.activeElement.id") == "url"

@@ -141,7 +141,7 @@ class _Outside:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
-        self._may_connect = False
+        self._may_connect: list[None] = []  # one for each time that the name was resolved; several threads ask
         self._resolve, self._connect = socket.getaddrinfo, socket.socket.connect
         self._times: dict[str, int] = {}
         socket.getaddrinfo = self.getaddrinfo
@@ -155,7 +155,7 @@ class _Outside:
     def getaddrinfo(self, host: Any, port: Any, *arguments: Any, **options: Any) -> list:
         name = host.decode("ascii") if isinstance(host, bytes) else host
         if name == HOST:
-            self._may_connect = True
+            self._may_connect.append(None)
         addresses = NAMES.get(name)
         if name == "rebind.test":
             self._times[name] = self._times.get(name, 0) + 1
@@ -170,7 +170,7 @@ class _Outside:
 
     def connect(self, sock: socket.socket, address: Any) -> None:
         if address[0] == HOST_ADDRESS and self._may_connect:
-            self._may_connect = False  # the next hop must resolve the name again
+            self._may_connect.pop()  # the next hop must resolve the name again
             self._connect(sock, address)
             return
         number = ipaddress.ip_address(address[0])

@@ -23,7 +23,7 @@ import yaml
 from benchmarks import report
 from predict import images
 from workshop import models
-from workshop.deployment import build
+from workshop.deployment import build, parameters
 
 BENCHMARKS = Path(__file__).resolve().parent
 ROOT = BENCHMARKS.parent
@@ -82,6 +82,11 @@ def prepare(data: Path | None) -> None:
     built_from = WORK / "artifact.sha256"
     if not ARTIFACT.is_dir() or not built_from.exists() or built_from.read_text() != sources.hexdigest():
         print("building the artifact", flush=True)
+        target = ROOT / parameters.BUILT_FOR_FILE
+        if not target.exists():  # nothing was deployed from here: for the Python and the processor that measure it
+            here = f"python{sys.version_info.major}.{sys.version_info.minor}"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(json.dumps({"Runtime": here, "Architecture": "x86_64"}) + "\n")
         build.run_phase("build", dict(os.environ))
         built_from.write_text(sources.hexdigest())
     for package in sorted({variant.package for variant in VARIANTS.values()} - {"artifact"} | {"convert"}):

@@ -170,7 +170,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     random.seed(1)
-    preparation.prepare(None)
+    preparation.build_artifact()
+    preparation.install("onnxruntime")
     fill(STORE.parent)
     with running_store() as (endpoint, _):
         found = measure(endpoint, chosen.rounds)

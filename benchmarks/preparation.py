@@ -74,6 +74,14 @@ VARIANTS = {
 
 def prepare(data: Path | None) -> None:
     """The artifact, the peers' packages and the model store's folder, where they are missing or out of date."""
+    build_artifact()
+    for package in sorted({variant.package for variant in VARIANTS.values()} - {"artifact"} | {"convert"}):
+        install(package)
+    fill_store(data)
+
+
+def build_artifact() -> None:
+    """The function's artifact, where it is missing or out of date; the peers' own files are compiled, too."""
     WORK.mkdir(parents=True, exist_ok=True)
     sources = hashlib.sha256()
     for file in [ROOT / "template.yml", ROOT / "buildspec.yml", *sorted((ROOT / "lambda_src").rglob("*"))]:
@@ -89,10 +97,7 @@ def prepare(data: Path | None) -> None:
             target.write_text(json.dumps({"Runtime": here, "Architecture": "x86_64"}) + "\n")
         build.run_phase("build", dict(os.environ))
         built_from.write_text(sources.hexdigest())
-    for package in sorted({variant.package for variant in VARIANTS.values()} - {"artifact"} | {"convert"}):
-        install(package)
     compileall.compile_dir(BENCHMARKS / "peers", quiet=2)
-    fill_store(data)
 
 
 def install(package: str) -> None:

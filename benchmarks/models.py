@@ -101,7 +101,7 @@ def fill(place: Path) -> None:
 
 def settings(name: str) -> dict[str, str]:
     """The environment variables that point a process to a model, and tell the peer how its pictures are fitted."""
-    fitted = {"PEER_CROP": "0.875"} if name == LITE else {}
+    fitted = {"PEER_CROP": "0.95"} if name == LITE else {}
     return {"MODEL_STORE_PREFIX": f"models/{FOLDERS[name]}", "PEER_NETWORK": NETWORK, **fitted}
 
 

@@ -17,7 +17,7 @@ from workshop.inspection import evaluation
 from workshop.models import golden, preparation
 from workshop.samples import SAMPLES, sample_path
 
-CROP = MappingProxyType({"size": 224, "fit": "centre-crop", "fraction": 0.875})  # efficientnet-lite0's
+CROP = MappingProxyType({"size": 224, "fit": "centre-crop", "fraction": 0.875})
 SAID = {
     "lite0": (CROP, Fitting(224, 0.875)),
     "larger crop": ({"size": 240, "fit": "centre-crop", "fraction": 0.9}, Fitting(240, 0.9)),

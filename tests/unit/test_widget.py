@@ -15,7 +15,7 @@ from workshop.samples import sample_path
 
 matplotlib.use("agg")
 LABELS = ["n03445777 golf ball", "n03888257 parachute, chute", "n03028079 church, church building"]
-CROP = {"size": 224, "fit": "centre-crop", "fraction": 0.875}  # efficientnet-lite0's
+CROP = {"size": 224, "fit": "centre-crop", "fraction": 0.875}
 
 
 def predict(batch):

@@ -283,8 +283,8 @@ EFFICIENTNET = Packaged(
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
     # TensorFlow's own normalisation of these weights. ImageNet's mean and deviation, which the PyTorch port's README
-    # names, cost 11 points of top-1. The square: of 700 pictures of Imagenette, 224 pixels a side, 76.4 % were right with
-    # 0.95, 73.0 with 0.875, which is usual, and 75.0 with the whole; of the lab's nine samples 9, 8 and 9.
+    # names, cost 11 points of top-1. The square: of 700 pictures of Imagenette, 224 pixels a side, 76.4 % were right
+    # with 0.95, 73.0 with 0.875, which is usual, and 75.0 with the whole; of the lab's nine samples 9, 8 and 9.
     Conversion(
         "efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         pictures={"mean": 127, "deviation": 128, "pixels": 255, "size": 224, "fit": "centre-crop", "fraction": 0.95},

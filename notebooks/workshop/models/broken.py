@@ -7,6 +7,7 @@ the good one, so that it is held to its answers.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +28,10 @@ def labels_shuffled(folder: Path) -> None:
 def weights_of_another_training(folder: Path) -> None:
     """The last layer has its classes in another order than the labels, as of a training on other folders."""
     data = bytearray((folder / PARAMS).read_bytes())
-    layout = {name: (shape, place) for name, shape, place in layout_of(memoryview(bytes(data))) or []}
-    shape, place = next(found for name, found in layout.items() if name.endswith("fc1_weight"))
-    row = 4 * shape[1]  # bytes of float32
+    classes = len((folder / SYNSET).read_text(encoding="utf-8").splitlines())
+    layers = [(shape, place) for _, shape, place in layout_of(memoryview(bytes(data))) or [] if len(shape) > 1]
+    shape, place = [(shape, place) for shape, place in layers if shape[0] == classes][-1]  # a row for each class
+    row = 4 * math.prod(shape[1:])  # bytes of float32
     first = data[place : place + row]
     data[place : place + row * (shape[0] - 1)] = data[place + row : place + row * shape[0]]
     data[place + row * (shape[0] - 1) : place + row * shape[0]] = first

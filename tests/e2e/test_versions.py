@@ -145,6 +145,7 @@ def test_a_broken_model_is_taken_back_and_meets_no_request(lab, url, practice, w
     assert outcome.taken_back and outcome.noticed_by == "golden pictures" and outcome.reasons
     assert versions.weights(lab) == {outcome.old: 1.0}
     assert Counter(client_.seen).keys() == {(200, str(outcome.old))}
+    assert stacks.parameters(lab.client("cloudformation"), lab.app_stack)["ModelDigest"] == practice.digest
     refused = next(version for version in versions.listed(lab) if version.number == outcome.new)
     assert (refused.golden, refused.why != "") == ("refused", True)
 

@@ -78,16 +78,24 @@ def ship(
     """
     versions.upload(lab, files)
     old = hold(lab)
+    cloudformation = lab.client("cloudformation")
     named = parameters.application(lab, files.name, precision, chosen or {}, files.digest)
+    before = stacks.parameters(cloudformation, lab.app_stack)
     role = lab.role_arn(lab.cloudformation_role)
     try:
-        stacks.deploy(lab.client("cloudformation"), lab.app_stack, None, named, role, ("CAPABILITY_AUTO_EXPAND",))
+        stacks.deploy(cloudformation, lab.app_stack, None, named, role, ("CAPABILITY_AUTO_EXPAND",))
     except stacks.StackError as error:
         if lab.target == "local" or old is None or versions.live(lab) != old:
             raise
         new = max(version.number for version in versions.listed(lab))
         return Outcome(old, new, True, "CodeDeploy", versions.report(lab, new).get("reasons", [str(error)]))
-    return release(lab, old, **release_settings)
+    outcome = release(lab, old, **release_settings)
+    if outcome.taken_back and lab.target == "local":
+        # As CodeDeploy leaves it. Otherwise the stack's next update would let the version answer that was taken back.
+        hold(lab)
+        stacks.deploy(cloudformation, lab.app_stack, None, before, role, ("CAPABILITY_AUTO_EXPAND",))
+        versions.point(lab, outcome.old)
+    return outcome
 
 
 def hold(lab: Lab) -> int | None:

@@ -38,19 +38,34 @@ APART = 0.05  # of a probability: the two resize a picture by different filters
 WARM = 40  # requests of one process, after 5 that are not counted
 
 
-def random_resnet(folder: Path) -> None:
-    """ResNet-18 with 1,000 classes and random weights, as the lab's training would save it."""
-    symbol = resnet.resnet18(1000)
+Arrays = dict[str, mx.nd.NDArray]
+
+
+def random_parameters(symbol: mx.sym.Symbol) -> tuple[Arrays, Arrays]:
+    """Random weights of a network, and auxiliary states that fit pictures: always the same ones."""
     mx.random.seed(3)
     module = mx.mod.Module(symbol, context=mx.cpu())
     module.bind([("data", (1, 3, 224, 224))], [("softmax_label", (1,))], for_training=False)
     module.init_params(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2))
     arguments, auxiliary = module.get_params()
-    auxiliary = {**auxiliary, "bn_data_moving_mean": mx.nd.full(3, 120), "bn_data_moving_var": mx.nd.full(3, 4000)}
+    return arguments, {
+        **auxiliary,
+        "bn_data_moving_mean": mx.nd.full(3, 120),
+        "bn_data_moving_var": mx.nd.full(3, 4000),
+    }
+
+
+def save_parameters(file: Path, arguments: Arrays, auxiliary: Arrays) -> None:
+    """Write both to a params file, as the lab's training does."""
     values = {f"arg:{name}": value for name, value in arguments.items()}
-    values |= {f"aux:{name}": value for name, value in auxiliary.items()}
+    mx.nd.save(str(file), values | {f"aux:{name}": value for name, value in auxiliary.items()})
+
+
+def random_resnet(folder: Path) -> None:
+    """ResNet-18 with 1,000 classes and random weights."""
+    symbol = resnet.resnet18(1000)
+    save_parameters(folder / models.PARAMS, *random_parameters(symbol))
     (folder / models.SYMBOL).write_text(symbol.tojson())
-    mx.nd.save(str(folder / models.PARAMS), values)
     (folder / models.SYNSET).write_text("".join(f"n{number:08} class {number}\n" for number in range(1000)))
 
 

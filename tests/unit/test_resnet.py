@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from benchmarks.models import random_parameters, save_parameters
 from predict.predictor import Predictor
 from workshop.training import resnet
 
@@ -59,16 +60,11 @@ def test_shapes_are_those_of_resnet_18():
 @pytest.mark.slow
 def test_with_1000_classes_it_predicts_alike_by_module_and_by_the_function(tmp_path):
     symbol = resnet.resnet18(CLASSES)
-    mx.random.seed(3)
+    arguments, auxiliary = random_parameters(symbol)
     module = mx.mod.Module(symbol, context=mx.cpu())
     module.bind([("data", (1, 3, 224, 224))], [("softmax_label", (1,))], for_training=False)
-    module.init_params(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2))
-    arguments, auxiliary = module.get_params()
-    auxiliary = {**auxiliary, "bn_data_moving_mean": mx.nd.full(3, 120), "bn_data_moving_var": mx.nd.full(3, 4000)}
     module.set_params(arguments, auxiliary)
-    values = {f"arg:{name}": value for name, value in arguments.items()}
-    values |= {f"aux:{name}": value for name, value in auxiliary.items()}
-    mx.nd.save(str(tmp_path / "params"), values)
+    save_parameters(tmp_path / "params", arguments, auxiliary)
     labels = [str(number) for number in range(CLASSES)]
     with Predictor(symbol.tojson().encode(), (tmp_path / "params").read_bytes(), labels) as predictor:
         for seed in range(2):

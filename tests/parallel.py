@@ -1,7 +1,7 @@
 """Which tests run on one worker, and in which order: `make test` keeps all cores busy.
 
 Tests of one file share its fixtures and stay together. So do files that share something that takes long to make: a
-deployed stack, a running JupyterLab. The notebooks run in the order of their numbers.
+deployed stack, a running JupyterLab and what notebooks printed in it. The notebooks run in the order of their numbers.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ TOGETHER = {
     "tests/e2e/": "deployed",
     "tests/browser/test_deployed_page.py": "deployed",
     "tests/browser/test_report.py": "deployed",
-    "notebooks/": "notebooks",
+    "notebooks/": "JupyterLab",  # nbval judges what each notebook sent when JupyterLab ran it
 }
 QUICKEST_FIRST = (
     "tests/unit/",

@@ -20,7 +20,7 @@ SETTINGS = {
 CELLS = """(panel) => [...panel.querySelectorAll(".jp-CodeCell")].map((cell) => ({
     prompt: cell.querySelector(".jp-InputPrompt").textContent.replace(/[^0-9*]/g, ""),
     problem: [...cell.querySelectorAll("[data-mime-type='application/vnd.jupyter.stderr']")]
-        .map((output) => output.innerText.trim()).filter((text) => !/\\d+%\\|/.test(text)).join("\\n"),
+        .map((output) => output.textContent.trim()).filter((text) => !/\\d+%\\|/.test(text)).join("\\n"),
 }))"""
 
 
@@ -42,9 +42,17 @@ class Lab:
         with urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=60) as answer:
             return answer.read()
 
+    def connection(self, notebook: Path) -> Path:
+        """The connection file of the kernel that runs a notebook."""
+        (kernel,) = (each["kernel"]["id"] for each in self.sessions() if Path(each["path"]).name == notebook.name)
+        return self.folder / "runtime" / f"kernel-{kernel}.json"
+
+    def sessions(self) -> list[dict]:
+        return json.loads(self.request("GET", "sessions"))
+
     def stop_kernels(self) -> None:
         """Kernels hold MXNet's memory; the next notebook starts its own."""
-        for session in json.loads(self.request("GET", "sessions")):
+        for session in self.sessions():
             self.request("DELETE", f"sessions/{session['id']}")
 
 
@@ -63,7 +71,7 @@ def wait_until_done(page: Page, panel: Locator) -> list[dict[str, str]]:
             page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle").wait_for()
             return panel.evaluate(CELLS)
         assert time.monotonic() < deadline, f"{len(left)} cells are still to run after {SECONDS} s"
-        page.wait_for_timeout(200)
+        page.wait_for_timeout(1000)  # JupyterLab itself needs the core, too
 
 
 def edit(page: Page, panel: Locator, changes: dict[str, str]) -> None:

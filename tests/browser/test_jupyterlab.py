@@ -4,11 +4,14 @@ import contextlib
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Locator, Page
 
-from tests import building
-from tests.browser.labpage import NOTEBOOKS, check, edit, menu, run_all, take, wait_until_done
+from tests import building, recorded
+from tests.browser.labpage import NOTEBOOKS, SECONDS, check, edit, menu, run_all, take, wait_until_done
+from tests.recorded import Recording
+from tests.solutions import solutions
 
 
 def test_screenshot_of_the_first_notebook_with_nothing_to_choose(opened, lab, screenshots):
@@ -57,22 +60,11 @@ def test_without_its_model_it_says_which_notebook_fetches_it(opened):
     assert re.search("Run 01_fetch_models with the same model first", problem(page, panel))
 
 
-def test_cell_by_cell_runs_as_well(opened):
-    page, panel = opened(named("00").name)
-    menu(page, "Edit", "Clear Outputs of All Cells")
-    panel.locator(".jp-Cell").first.click()
-    page.keyboard.press("Escape")
-    for _ in range(panel.locator(".jp-Cell").count() - 1):
-        page.keyboard.press("Shift+Enter")
-    page.keyboard.press("Control+Enter")  # which makes no new cell behind the last one
-    check(panel, wait_until_done(page, panel))
-
-
 # Once in a fresh project and once in one that is there; at last the clean-up where nothing is left to clean. Not again:
 # 07 to 09, which measure for minutes, and 02, whose second run is that of test_widget.py.
 AGAIN = [file for file in NOTEBOOKS if file not in (named("02"), named("07"), named("08"), named("09"))]
 RUNS = [*NOTEBOOKS[:-1], *AGAIN, NOTEBOOKS[-1]]
-# Fewer requests and images: nbval runs the whole lot; here it is the cells, the bars and the drawings that count.
+# Fewer requests and images: the cells, bars and drawings count here. nbval alone (`pytest notebooks`) runs all of them.
 SHORTER = {
     "08": {
         "concurrency = [1, 2, 3, 4]": "concurrency = [1, 2]",
@@ -88,10 +80,27 @@ SHORTER = {
 
 
 @pytest.mark.parametrize("notebook", RUNS, ids=lambda file: file.stem)
-def test_run_all_shows_no_error(opened, screenshots, notebook):
+def test_run_all_shows_no_error(opened, lab, screenshots, notebook):
     page, panel = opened(notebook.name)
-    edit(page, panel, SHORTER.get(notebook.stem[:2], {}))
-    with building.alone() if notebook == named("05") else contextlib.nullcontext():
+    changes = SHORTER.get(notebook.stem[:2], {})
+    edit(page, panel, changes)
+    alone = building.alone() if notebook == named("05") else contextlib.nullcontext()
+    with alone, Recording(lab.connection(notebook)) as recording:
         cells = run_all(page, panel)
-    take(page, panel, screenshots(f"lab-{notebook.stem}"))
-    check(panel, cells)
+        take(page, panel, screenshots(f"lab-{notebook.stem}"))
+        check(panel, cells)
+        if not recorded.of(notebook):  # the first run: nbval judges what it printed
+            for code in solutions(nbformat.read(notebook, as_version=4)):
+                recording.run(code, SECONDS)
+            recording.keep(notebook, changes)
+
+
+def test_cell_by_cell_runs_as_well(opened):
+    page, panel = opened(named("00").name)
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    panel.locator(".jp-Cell").first.click()
+    page.keyboard.press("Escape")
+    for _ in range(panel.locator(".jp-Cell").count() - 1):
+        page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Control+Enter")  # which makes no new cell behind the last one
+    check(panel, wait_until_done(page, panel))

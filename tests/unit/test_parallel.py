@@ -16,7 +16,7 @@ def test_tests_of_a_file_stay_together_and_so_do_those_that_share_a_stack():
     assert parallel.group(one) == parallel.group(other) != parallel.group("tests/unit/test_load.py::test_a")
     deployed = ("tests/e2e/test_bulk.py::test_a", "tests/browser/test_report.py::test_b[dark]")
     assert {parallel.group(name) for name in deployed} == {"deployed"}
-    assert {parallel.group(f"notebooks/0{number}_a.ipynb::Cell 1") for number in range(8)} == {"notebooks"}
+    assert {parallel.group(f"notebooks/0{number}_a.ipynb::Cell 1") for number in range(8)} == {"JupyterLab"}
 
 
 def test_the_longest_come_first_on_several_cores_and_last_on_one():

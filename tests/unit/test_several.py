@@ -114,7 +114,7 @@ def test_sixteen_are_fetched_at_the_same_time(served):
 
 
 def test_hosts_that_are_silent_share_one_deadline(served, monkeypatch):
-    monkeypatch.setattr(fetching, "MAX_SECONDS", 1.0)
+    monkeypatch.setattr(fetching, "MAX_SECONDS", 3.0)  # in which the one that answers must be done, on a busy machine
     released = threading.Event()
 
     def silent() -> bytes:
@@ -128,7 +128,7 @@ def test_hosts_that_are_silent_share_one_deadline(served, monkeypatch):
     seconds = time.monotonic() - begun
     released.set()
     assert outcomes(body) == ["fetch_timeout"] * 15 + ["ok"]
-    assert 1.0 <= seconds < 4.0
+    assert 3.0 <= seconds < 12.0
 
 
 @pytest.mark.parametrize("coded", [False, True])

@@ -42,14 +42,14 @@ def deploy(lab):
 
 
 class Requests(threading.Thread):
-    """One client that asks without a pause; `seen`: (status, version) of each answer."""
+    """One client that asks a few times a second; `seen`: (status, version) of each answer."""
 
     def __init__(self, url):
         super().__init__(daemon=True)
         self.url, self.seen, self.ending = url, [], threading.Event()
 
     def run(self):
-        while not self.ending.is_set():
+        while not self.ending.wait(0.15):
             answer = ask(self.url)
             self.seen.append((answer.status_code, answer.headers.get("X-Version")))
 

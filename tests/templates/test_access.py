@@ -41,6 +41,7 @@ def test_get_and_post_of_predict_alone_are_guarded(auth, security):
     assert body["securityDefinitions"]["sigv4"]["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
+@pytest.mark.slow
 def test_another_auth_makes_another_deployment_and_the_same_one_none():
     made = {auth: deployment(resolved(Auth=auth)) for auth in AUTHS}
     assert len(set(made.values())) == 3
@@ -67,6 +68,7 @@ def test_the_gateways_answers_depend_on_auth_and_keep_their_form(auth):
         resolving.load(ROOT / choices.APPLICATION)["Resources"]["Api"]["Properties"])})  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_usage_plan_is_there_with_keys_alone_and_no_key_is_in_the_template():
     stack = resolved(Auth="key", KeyRate="5", KeyBurst="7", KeyQuota="9")
     plan = stack.resources["KeyPlan"]["Properties"]
@@ -80,6 +82,7 @@ def test_a_usage_plan_is_there_with_keys_alone_and_no_key_is_in_the_template():
         assert "AWS::ApiGateway::ApiKey" not in kinds
 
 
+@pytest.mark.slow
 def test_a_budget_is_there_on_request_and_writes_to_the_address():
     assert "Budget" not in resolved().resources
     assert "Budget" not in resolved(BudgetEmail="me@example.com", Emulator="true").resources

@@ -373,6 +373,7 @@ def _(app, toolchain):
     del app["Mappings"]["Snapshots"]["true"]
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_what_is_committed():
     assert [str(finding) for finding in judge.judge_files()] == []
 

@@ -46,12 +46,14 @@ def write(folder: Path, body: mx.sym.Symbol, ending=mx.sym.SoftmaxOutput) -> Pat
 
 
 @pytest.mark.parametrize("operator", DIED | REFUSED)
+@pytest.mark.slow
 def test_operators_that_mxnet_registers_late_are_served(tmp_path, operator):
     body = getattr(mx.sym, operator)(mx.sym.Variable("data"), **(DIED | REFUSED)[operator])
     body = body[0] if len(body.list_outputs()) > 1 else body
     assert models.check_structure(write(tmp_path / "model", body)) == LABELS
 
 
+@pytest.mark.slow
 def test_a_network_that_kills_the_process_is_refused_in_words(tmp_path):
     folder = write(tmp_path / "model", mx.sym.unravel_index(mx.sym.Variable("data"), shape=(1, -1)))
     with pytest.raises(
@@ -60,12 +62,14 @@ def test_a_network_that_kills_the_process_is_refused_in_words(tmp_path):
         models.check_structure(folder)
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_run_is_refused_in_words(tmp_path):
     folder = write(tmp_path / "model", mx.sym.contrib.fft(mx.sym.Variable("data")))
     with pytest.raises(models.CorruptedError, match="predictor refuses it: .*fft is only available for GPU"):
         models.check_structure(folder)
 
 
+@pytest.mark.slow
 def test_answers_that_are_no_probabilities_are_refused(tmp_path):
     def none(network, name):
         return network + 3
@@ -75,6 +79,7 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path):
         models.check_structure(folder)
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_refused(tmp_path):
     folder = write(tmp_path / "model", mx.sym.mean(mx.sym.Variable("data"), axis=1))
     values = mx.nd.load(str(folder / models.PARAMS))

@@ -202,6 +202,7 @@ def test_choices_are_given_as_they_will_be_used():
         ("test TARGET=aws", "TARGET has no effect on `make test`, which takes ARGS, PYTHON"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_make_refuses_a_choice_before_it_installs_or_starts_anything(line, said):
     done = make(*line.split())
     assert done.returncode and done.stdout == ""
@@ -210,6 +211,7 @@ def test_make_refuses_a_choice_before_it_installs_or_starts_anything(line, said)
     assert "choices" in last
 
 
+@pytest.mark.slow
 def test_make_refuses_a_value_that_stands_in_the_environment_where_it_has_an_effect():
     assert "'aws' (your account)" in make("deploy", TARGET="asw").stderr
     assert make("test", TARGET="asw").returncode == 0
@@ -221,6 +223,7 @@ def test_a_refusal_takes_little_of_the_processors_time():
     assert os.times().children_user + os.times().children_system - before < 1
 
 
+@pytest.mark.slow
 def test_make_hands_every_value_on_as_it_was_typed():
     values = {"AlarmEmail": "o'neil;ls&\"@b.c", "BranchName": "a  b\\c#d", "ThrottlingRate": "7"}
     done = make("deploy", "TARGET=aws", "REGION=eu-west-1", "AWS_PROFILE=work",

@@ -131,6 +131,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
 def test_an_operator_computes_what_onnx_says(name):
     (nodes, weights, channels), opset = CASES[name]
     compared(classifier(nodes, weights, channels, opset))

@@ -254,6 +254,7 @@ def test_a_resnet_answers_as_pytorch_does(kind):
     np.testing.assert_allclose(scores[0], json.loads(pytorch.ANSWERS.read_text())[kind], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_missing_and_left_over_tensors_are_named():
     weights = pytorch.resnet("resnet18")
     weights["layer2.0.se.fc1.weight"] = np.zeros(1, np.float32)
@@ -265,6 +266,7 @@ def test_missing_and_left_over_tensors_are_named():
         architectures.draw(weights)
 
 
+@pytest.mark.slow
 def test_a_name_that_does_not_fit_is_refused():
     weights = pytorch.resnet("resnet18")
     assert architectures.draw(weights, "resnet18.a1_in1k").architecture == "resnet18"

@@ -133,6 +133,7 @@ def test_a_refusal_comes_back_as_it_was_raised(decoder_of, data, code):
     assert (there.status, there.message) == (here.status, here.message)
 
 
+@pytest.mark.slow
 def test_a_large_body_goes_through(decoder_of):
     file = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)

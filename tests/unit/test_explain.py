@@ -74,6 +74,7 @@ def mobilenet(tmp_path_factory):
     return symbol, {name.partition(":")[2]: value for name, value in values.items()}
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_converted_network(mobilenet):
     symbol, parameters = mobilenet
     stages = explain.stages(symbol, parameters)
@@ -284,6 +285,7 @@ def test_grad_cam_of_several_pictures_is_that_of_each(small_network):
         assert np.allclose(both[index], alone, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_grad_cam_of_resnet_18_is_of_its_last_stages_size(network):
     symbol, parameters = network
     assert explain.grad_cam(symbol, parameters, np.zeros((2, 3, 224, 224), np.float32), [0, 3]).shape == (2, 7, 7)
@@ -459,6 +461,7 @@ def draw_neighbours(_):
         ),
     ],
 )
+@pytest.mark.slow
 def test_no_text_lies_on_another_or_leaves_the_figure(draw, network):
     with plt.style.context("default"):
         plots.use_style()

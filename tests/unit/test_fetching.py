@@ -748,6 +748,7 @@ def test_a_silent_host_meets_the_total_time_limit(serve):
     ],
     ids=["interim answers", "trailers"],
 )
+@pytest.mark.slow
 def test_endless_lines_meet_the_total_time_limit(serve, head, again):
     def answer(connection):
         connection.sendall(head)

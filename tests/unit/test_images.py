@@ -377,6 +377,7 @@ def test_preparing_is_pillows_bicubic_but_for_rounding(size):
 @pytest.mark.parametrize(
     ("size", "drafted"), [((1800, 900), (900, 450)), ((890, 890), (890, 890)), ((3600, 3600), (450, 450))]
 )
+@pytest.mark.slow
 def test_enough_lets_a_jpeg_come_smaller(size, drafted):
     data = encoded(photo(*size), "JPEG", quality=90)
     assert images.decode(data).size == size

@@ -304,6 +304,7 @@ def test_who_cannot_wait_is_told_and_the_next_one_has_it(tiny_model, environment
 
 
 @pytest.mark.parametrize(("kind", "pause", "done"), [("on-demand", 30, 0), ("provisioned-concurrency", 0.5, 1)])
+@pytest.mark.slow
 def test_lambdas_import_starts_the_loading_and_the_decoder(s3, kind, pause, done):
     """And waits for the loading only where the environment is provisioned. It imports no resolver that is not used."""
     s3.status, s3.body, s3.first = 404, b"<Error><Code>NoSuchKey</Code></Error>", pause

@@ -361,6 +361,7 @@ def check(files: models.ModelFiles, source: Path) -> None:
     assert sums.returncode == 0
 
 
+@pytest.mark.slow
 def test_practice_is_fetched_from_the_repository(source, store, monkeypatch):
     monkeypatch.setattr(sys.modules["workshop.models.fetch"], "PRACTICE", source)
     files = models.fetch("practice", store, progress=False)
@@ -377,6 +378,7 @@ def test_the_shipped_practice_model_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["folder", "http", "s3"])
+@pytest.mark.slow
 def test_a_model_of_ones_own(source, store, server, kind):
     place = {"folder": str(source), "http": f"{server.url}tiny/", "s3": "s3://bucket/tiny"}[kind]
     files = models.fetch(place, store, progress=False, s3=FakeS3(source.parent))
@@ -385,6 +387,7 @@ def test_a_model_of_ones_own(source, store, server, kind):
     assert models.fetched(place, store) == files
 
 
+@pytest.mark.slow
 def test_float32_parameters_stay_as_they_are(tmp_path, store):
     source = write_model(tmp_path / "wide", dtype="float32")
     files = models.fetch(source, store, progress=False)
@@ -392,6 +395,7 @@ def test_float32_parameters_stay_as_they_are(tmp_path, store):
     assert "widened" not in files.verification
 
 
+@pytest.mark.slow
 def test_what_is_here_already_is_not_fetched_again(store, server):
     first = models.fetch(f"{server.url}tiny", store, progress=False)
     server.requests.clear()
@@ -504,6 +508,7 @@ def test_a_missing_parameter_is_named(source, store):
 # The ImageNet model's mirrors.
 
 
+@pytest.mark.slow
 def test_imagenet_comes_from_the_first_mirror_that_answers(source, store, mirrors):
     files = models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     check(files, source)
@@ -511,6 +516,7 @@ def test_imagenet_comes_from_the_first_mirror_that_answers(source, store, mirror
     assert files.verification.startswith("SHA-256 recorded on the first fetch: the mirrors publish none")
 
 
+@pytest.mark.slow
 def test_imagenet_that_is_here_needs_no_network(store, mirrors, server):
     first = models.fetch("imagenet", store, progress=False, mirrors=mirrors)
     server.requests.clear()
@@ -531,6 +537,7 @@ def test_imagenet_must_match_what_the_first_fetch_recorded(source, store, mirror
     check(models.fetch("imagenet", store, progress=False, mirrors=mirrors), source)
 
 
+@pytest.mark.slow
 def test_a_mirror_that_breaks_off_for_good_gives_way_to_the_next(source, store, server, mirrors):
     shutil.copytree(source, source.parent / "half")
     (source.parent / "half" / "resnet-18-0000.params").unlink()

@@ -135,6 +135,7 @@ def test_an_interlaced_png_is_shown_as_fine_as_it_came(share):
     assert np.abs(np.asarray(picture).astype(int) - np.asarray(photo())).mean() < 12
 
 
+@pytest.mark.slow
 def test_an_interlaced_gif_is_shown_as_fine_as_it_came():
     image = photo().quantize(64)
     data = encoded(image, "GIF", interlace=1)
@@ -622,6 +623,7 @@ def test_a_picture_of_a_high_range_is_noted(transfer, noted):
     assert bool(notes) is noted and all("high dynamic range" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_an_avif_that_lacks_its_last_byte():
     data = encoded(photo(), "AVIF", quality=90)
     picture, _partial, _notes = images.read(data[:-1])

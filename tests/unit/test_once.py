@@ -27,11 +27,13 @@ def runs() -> int:
     return len(Path("runs.txt").read_text())
 
 
+@pytest.mark.slow
 def test_it_runs_once_and_prints_the_same_again(place):
     assert once().stdout == once().stdout == "made\n"
     assert runs() == 1
 
 
+@pytest.mark.slow
 def test_a_changed_input_runs_it_again(place):
     once()
     Path("input.txt").write_text("two")
@@ -39,6 +41,7 @@ def test_a_changed_input_runs_it_again(place):
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_a_file_more_in_a_folder_runs_it_again_and_bytecode_does_not(place):
     Path("folder/__pycache__").mkdir(parents=True)
     once(inputs=("folder",))
@@ -50,6 +53,7 @@ def test_a_file_more_in_a_folder_runs_it_again_and_bytecode_does_not(place):
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_an_output_that_was_changed_or_removed_is_made_again(place):
     makes = COUNT + "; p = pathlib.Path('out'); p.mkdir(exist_ok=True); (p / 'a').write_text('made')"
     once("--output", "out", code=makes)
@@ -63,12 +67,14 @@ def test_an_output_that_was_changed_or_removed_is_made_again(place):
     assert runs() == 3
 
 
+@pytest.mark.slow
 def test_a_failure_is_no_success(place):
     fails = COUNT + "; raise SystemExit(3)"
     assert [once(code=fails).returncode for _ in range(2)] == [3, 3]
     assert runs() == 2
 
 
+@pytest.mark.slow
 def test_a_change_that_fails_forgets_the_success_of_before(place):
     depends = COUNT + "; raise SystemExit(pathlib.Path('input.txt').read_text() == 'bad')"
     once(code=depends)
@@ -79,6 +85,7 @@ def test_a_change_that_fails_forgets_the_success_of_before(place):
     assert runs() == 3
 
 
+@pytest.mark.slow
 def test_a_damaged_record_counts_for_nothing(place):
     once()
     (record,) = Path(".build/once").glob("*.json")
@@ -93,6 +100,7 @@ def test_a_missing_input_is_named(place):
     assert not Path("runs.txt").exists()
 
 
+@pytest.mark.slow
 def test_two_at_once_run_it_once(place):
     slow = "import time; time.sleep(0.5); " + COUNT
     command = [

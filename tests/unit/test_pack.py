@@ -81,6 +81,7 @@ def test_a_change_is_another_zip(built, change):
     assert uris(built)[0] != before[0]
 
 
+@pytest.mark.slow
 def test_old_zips_go(built):
     for number in range(9):
         (built / "built/One/a.py").write_text(f"a = {number}\n")

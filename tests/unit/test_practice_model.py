@@ -55,6 +55,7 @@ def test_its_parameters_are_finite_float16_of_23_megabytes():
     assert (FOLDER / models.PARAMS).stat().st_size < 23_000_000
 
 
+@pytest.mark.slow
 def test_mxnets_module_predicts_a_batch_as_the_functions_predictor_does_one_by_one(fetched, predictor):
     images = [preparation.prepared(fetched, samples.sample_path(name).read_bytes()) for name in ("church", "tench")]
     by_module = Network(fetched).predict(np.concatenate(images).astype(np.float32))

@@ -43,6 +43,7 @@ def test_it_says_what_module_says(tiny, tiny_model):
     assert not np.allclose(outputs[0], outputs[1], rtol=1e-6, atol=0)  # the input does matter
 
 
+@pytest.mark.slow
 def test_the_real_architecture_says_what_module_says(tmp_path):
     """The ResNet-18 of the lab, with random weights."""
     mx.random.seed(1)
@@ -228,6 +229,7 @@ def test_params_that_an_older_mxnet_saved_are_read_by_mxnet(tiny_model):
         np.testing.assert_allclose(loaded.predict(picture), by_module(tiny_model.module, picture), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_damaged_params_file_has_no_layout_or_one_within_it(tiny_model):
     rng = np.random.default_rng(0)
     headers = [0, *(at - 40 for _, _, at in params_file.layout(memoryview(tiny_model.params)))]

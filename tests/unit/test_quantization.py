@@ -111,6 +111,7 @@ def test_a_network_that_reads_its_input_otherwise_keeps_taking_pixels():
     assert quantization.with_lookup_table(plain, {}, {}).tojson() == plain.tojson()
 
 
+@pytest.mark.slow
 def test_identities_change_nothing_but_what_can_be_fused():
     mx.random.seed(3)
     network = resnet18(4)

@@ -77,6 +77,7 @@ def outcomes(body: dict) -> list[str]:
     return [result["error"]["code"] if "error" in result else "ok" for result in body["results"]]
 
 
+@pytest.mark.slow
 def test_each_has_its_own_answer_or_error_in_the_order_of_the_addresses(served):
     host = served({"/a.jpg": JPEG, "/b.png": picture("PNG"), "/text": b"no image", "/cut.jpg": JPEG[:40]})
     urls = [f"{host}/{name}" for name in ("a.jpg", "missing", "text", "b.png", "cut.jpg")]
@@ -113,6 +114,7 @@ def test_sixteen_are_fetched_at_the_same_time(served):
     assert outcomes(body) == ["ok"] * limits.URLS_MAX
 
 
+@pytest.mark.slow
 def test_hosts_that_are_silent_share_one_deadline(served, monkeypatch):
     monkeypatch.setattr(fetching, "MAX_SECONDS", 3.0)  # in which the one that answers must be done, on a busy machine
     released = threading.Event()
@@ -132,6 +134,7 @@ def test_hosts_that_are_silent_share_one_deadline(served, monkeypatch):
 
 
 @pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.slow
 def test_together_they_have_so_many_bytes_and_no_more(served, coded):
     """Of five with 9 MB, four fit; where they come compressed, the bytes that they become count."""
     page = bytes(9_000_000)
@@ -184,6 +187,7 @@ def test_a_picture_that_decodes_for_ever_leaves_the_others_theirs(served, monkey
     assert time.monotonic() - begun < 6
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_decoder_is_one_images_error(served, monkeypatch):
     def work(data, fitting):
         if data == b"crash":

@@ -29,6 +29,7 @@ def run_open(times, horizon, quotas, warm, cold=None, sample=1.0):
 
 
 @pytest.mark.parametrize(("servers", "load"), [(1, 0.5), (2, 1.4), (10, 7.0)])
+@pytest.mark.slow
 def test_waiting_in_a_fleet_is_that_of_m_m_c(servers, load):
     rng = np.random.default_rng(1)
     env = simpy.Environment()
@@ -53,6 +54,7 @@ def test_erlang_formulas_against_worked_values():
 
 
 @pytest.mark.parametrize(("concurrency", "load"), [(1, 0.5), (4, 3.0), (10, 12.0)])
+@pytest.mark.slow
 def test_throttling_by_concurrency_is_erlangs_loss(concurrency, load):
     rng = np.random.default_rng(2)
     quotas = Quotas(**UNLIMITED, reserved=concurrency, account_concurrency=concurrency)
@@ -63,6 +65,7 @@ def test_throttling_by_concurrency_is_erlangs_loss(concurrency, load):
     assert run.environments.max() <= concurrency
 
 
+@pytest.mark.slow
 def test_littles_law():
     rng = np.random.default_rng(3)
     times = simulation.arrivals(lambda at: np.full_like(at, 40.0), 2000, rng)

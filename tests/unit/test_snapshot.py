@@ -202,6 +202,7 @@ def body(answer: dict[str, Any]) -> dict[str, Any]:
     return json.loads(answer["body"])
 
 
+@pytest.mark.slow
 def test_a_snapshot_has_the_model_and_neither_process_nor_thread(environments, beside):
     frozen = environments.frozen
     assert frozen["model"] and set(beside.files) <= set(beside.reads)
@@ -210,6 +211,7 @@ def test_a_snapshot_has_the_model_and_neither_process_nor_thread(environments, b
         os.kill(frozen["decoder"], 0)
 
 
+@pytest.mark.slow
 def test_environments_of_one_snapshot_answer_with_its_model_and_differ_in_all_else(environments, beside):
     reads, given = len(beside.reads), len(beside.given)
     beside.token = "second"  # what the snapshot knows is worth nothing any more
@@ -228,6 +230,7 @@ def test_environments_of_one_snapshot_answer_with_its_model_and_differ_in_all_el
     assert sum("ColdStart" in line for line in environments.log) == 1
 
 
+@pytest.mark.slow
 def test_a_snapshot_without_its_model_loads_it_with_the_credentials_of_later(beside, tmp_path):
     beside.allowed = False  # as before the role has its statement
     made = Environments(beside, tmp_path)
@@ -241,6 +244,7 @@ def test_a_snapshot_without_its_model_loads_it_with_the_credentials_of_later(bes
     assert beside.given == ["first", "second"] and set(beside.files) <= set(beside.reads)
 
 
+@pytest.mark.slow
 def test_credentials_of_the_snapshot_are_told_of_when_they_have_expired(beside, tmp_path):
     beside.allowed = False
     made = Environments(beside, tmp_path)

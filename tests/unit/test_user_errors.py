@@ -40,6 +40,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.slow
 def test_an_emulator_that_does_not_run(nobody, call, monkeypatch):
     monkeypatch.setattr(load, "NOBODY_SECONDS", 0.2)
     lab = Lab("local", "us-east-1", "predictions")

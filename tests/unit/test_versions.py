@@ -11,15 +11,18 @@ from workshop.models.files import PRACTICE, ModelFiles
 
 @pytest.mark.parametrize("name", ["ModelName", "ModelDigest", "Precision", "MemorySize", "ContactUrl", "AllowOrigin",
                                   "AllowedPrivateHosts", "ReservedConcurrency", "ProjectId"])  # fmt: skip
+@pytest.mark.slow
 def test_a_parameter_of_predict_makes_another_version(name):
     assert parameters.settings({name: "another"}) != parameters.settings({})
 
 
 @pytest.mark.parametrize("name", ["ThrottlingRate", "AlarmEmail", "BulkScoring", "LogRetentionDays", "Settings"])
+@pytest.mark.slow
 def test_any_other_parameter_makes_none(name):
     assert parameters.settings({name: "another"}) == parameters.settings({})
 
 
+@pytest.mark.slow
 def test_a_default_that_is_named_is_the_default():
     default = choices.parameters(choices.APPLICATION)["MemorySize"].default
     assert parameters.settings({"MemorySize": default}) == parameters.settings({})
@@ -62,5 +65,6 @@ def test_the_list_says_which_version_answers_and_why_one_was_refused():
     assert rows[2].split() == ["2", "2026-01-01", "03:00:00", "practice", "float32", "-", "not", "asked"]
 
 
+@pytest.mark.slow
 def test_the_practice_model_lies_where_its_manifest_says():
     assert len(ModelFiles(PRACTICE, "practice", "practice", "", [], {}).digest) == 12

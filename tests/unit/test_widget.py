@@ -80,6 +80,7 @@ def test_a_model_is_asked_as_the_function_would_ask_it(tmp_path, said):
 
 
 @pytest.mark.parametrize("said", [None, CROP], ids=["squash", "centre-crop"])
+@pytest.mark.slow
 def test_the_endpoints_heat_map_is_the_models_own(tmp_path, monkeypatch, said):
     """The same covered pictures, sent as files, give the same map."""
     sent, model = [], saying(tmp_path, said)
@@ -105,6 +106,7 @@ def test_picture_by_path_bytes_and_name_is_the_same():
     assert widget.read_picture(path) == widget.read_picture("golf_ball") == widget.read_picture(path.read_bytes())
 
 
+@pytest.mark.slow
 def test_sample_and_upload_are_drawn(asks):
     panel = widget.panel(*asks)
     upload, _, sample, message, drawing = children(panel)
@@ -115,6 +117,7 @@ def test_sample_and_upload_are_drawn(asks):
     assert bytes(drawing.value).startswith(b"\x89PNG") and bytes(drawing.value) != first
 
 
+@pytest.mark.slow
 def test_a_way_in_can_be_taken_again_after_another(asks):
     _, address, sample, message, drawing = children(widget.panel(*asks))
     sample.value = "church"
@@ -143,6 +146,7 @@ def test_errors_are_words_and_never_markup(asks):
         ("http://a..b/", "is no name"),
     ],
 )
+@pytest.mark.slow
 def test_any_address_ends_in_words(asks, typed, said):
     _, address, sample, message, drawing = children(widget.panel(*asks))
     sample.value = "church"
@@ -185,6 +189,7 @@ def test_a_file_that_the_browser_refuses_takes_the_drawing_before_away(asks):
     assert "choose it again" in message.value
 
 
+@pytest.mark.slow
 def test_unknown_sample_says_which_there_are():
     with pytest.raises(KeyError, match="golf_ball"):
         widget.read_picture("elephant")

@@ -21,7 +21,7 @@ from workshop.scale import bulk
 ROOT = Path(__file__).resolve().parents[1]
 
 KILLED_AT = (0.25, 0.5, 0.75)  # of the images
-WORKERS = 2
+WORKERS, BATCH = 2, 50
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     lab = connect("local", "us-east-1", "predictions")
     files = bulk.variants(["golf_ball", "parachute", "church", "gas_pump"], chosen.images)
     files |= {"damaged.jpg": files["00000-golf_ball.jpg"][:60], "notes.txt": b"not a picture"}
-    bulk.switch(lab, on=True, concurrency=WORKERS)
+    bulk.switch(lab, on=True, concurrency=WORKERS, batch=BATCH)
     try:
         bulk.put(lab, "images/plain/", files)
         plain = timed(lab, "plain", files)
@@ -46,6 +46,7 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "images": len(files),
         "workers_at_once": WORKERS,
+        "images_in_a_batch": BATCH,
         "undisturbed": plain,
         "workers_killed": killed,
     }
@@ -53,16 +54,16 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def has_parts(lab: Lab, job: str, least: float) -> bool:
-    return bulk.parts(lab, job) >= least
+def has_scored(lab: Lab, job: str, least: float) -> bool:
+    return bulk.scored_so_far(lab, job) >= least
 
 
 def timed(lab: Lab, job: str, files: dict[str, bytes], killed_at: tuple[float, ...] = ()) -> dict:
-    """Run a job to its end, killing all workers each time such a share of the images has its part."""
+    """Run a job to its end, killing all workers each time such a share of the images has its line."""
     begun, killed, executions = time.perf_counter(), 0, 1
     execution = bulk.start(lab, job)
     for share in killed_at:
-        bulk.wait(lab, execution, until=partial(has_parts, lab, job, share * len(files)))
+        bulk.wait(lab, execution, until=partial(has_scored, lab, job, share * len(files)))
         killed += bulk.kill_workers(lab)
     described = bulk.wait(lab, execution)
     while described["status"] != "SUCCEEDED" and executions < 5:

@@ -1,4 +1,4 @@
-"""MiniStack with six amendments, without which versions, errors and the inbox would not be here as they are on AWS.
+"""MiniStack with seven amendments, without which parts of the lab would not be here as they are on AWS.
 
 - It keeps the weights of an alias, and sends all requests to one version: here they follow the weights.
   https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
@@ -11,6 +11,8 @@
   https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 - It keeps the text that a template's parameter is, where a mapping's number of batches at once is one: its poller fails
   then. CloudFormation makes it a number.
+- It ignores a Distributed Map's ItemBatcher, and hands out one item at a time: here a worker gets a batch.
+  https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itembatcher.html
 
 The Python of the emulator's own environment runs this file, where nothing else of the lab is.
 """
@@ -22,7 +24,7 @@ from typing import Any
 
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import lambda_runtime  # type: ignore[import-not-found]
-from ministack.services import apigateway_v1, lambda_svc  # type: ignore[import-not-found]
+from ministack.services import apigateway_v1, lambda_svc, stepfunctions  # type: ignore[import-not-found]
 from ministack.services.cloudformation import changesets, engine, handlers  # type: ignore[import-not-found]
 from samtranslator.translator import transform
 
@@ -118,6 +120,25 @@ def count_batches() -> None:
     lambda_svc._sqs_esm_concurrency = counted
 
 
+def hand_out_batches() -> None:
+    """Let a Distributed Map hand its items out in batches, each the input `{"Items": […]}` of an execution."""
+    run = stepfunctions._run_distributed_map
+
+    def batched(state: dict[str, Any], raw: Any, given: Any, iterator: Any, execution: Any, context: Any) -> Any:
+        most = (state.get("ItemBatcher") or {}).get("MaxItemsPerBatch")
+        if not most:
+            return run(state, raw, given, iterator, execution, context)
+        items = stepfunctions._read_map_items(state["ItemReader"], given, context)
+        if selector := state.get("ItemSelector"):
+            places = ({**context, "Map": {"Item": {"Index": at, "Value": item}}} for at, item in enumerate(items))
+            items = [stepfunctions._resolve_params_obj(selector, given, place) for place in places]
+        batches = [{"Items": items[start : start + most]} for start in range(0, len(items), most)]
+        rest = {name: value for name, value in state.items() if name not in ("ItemReader", "ItemSelector")}
+        return run({**rest, "ItemsPath": "$"}, raw, batches, iterator, execution, context)
+
+    stepfunctions._run_distributed_map = batched
+
+
 if __name__ == "__main__":
     follow_weights()
     tell_of_snapshots()
@@ -125,4 +146,5 @@ if __name__ == "__main__":
     take_gateway_responses()
     hand_on_parameters()
     count_batches()
+    hand_out_batches()
     sys.exit(app.main())

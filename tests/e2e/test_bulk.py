@@ -1,5 +1,6 @@
 """Bulk scoring by the real state machine, worker and roles, with workers killed and the run stopped on the way."""
 
+import math
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from workshop.scale import bulk
 
 PROJECT = "bulk-tests"
 IMAGES = 60
+BATCH = 4
 
 
 def packaged(deployed, lab, folder):
@@ -53,7 +55,7 @@ def lab(deployed, tmp_path_factory):
     for file in files:
         lab.client("s3").upload_file(str(file), lab.model_bucket, f"models/practice/{file.name}")
     assert "BulkMachine" not in lab.outputs(lab.app_stack), "bulk scoring is off by default"
-    bulk.switch(lab, on=True, concurrency=2)
+    bulk.switch(lab, on=True, concurrency=2, batch=BATCH)
     yield lab
     bulk.switch(lab, on=False)
     assert "BulkMachine" not in lab.outputs(lab.app_stack)
@@ -81,6 +83,7 @@ def test_each_image_is_scored_once_and_failures_are_apart(lab, pictures):
     bulk.put(lab, "images/plain/", pictures)
     counts = bulk.counts(bulk.wait(lab, bulk.start(lab, "plain", top=1)))
     assert counts == {"images": IMAGES + 2, "scored": IMAGES, "failed": 2, "missing": 0}
+    assert bulk.parts(lab, "plain") == math.ceil((IMAGES + 2) / BATCH)
     results = one_line_for_each(lab, "plain", pictures)
     right = [
         line["predictions"][0]["class"].split(" ", 1)[1].split(",")[0].replace(" ", "_") in line["key"]
@@ -92,8 +95,8 @@ def test_each_image_is_scored_once_and_failures_are_apart(lab, pictures):
 def test_workers_killed_half_way_lose_and_double_nothing(lab, pictures):
     bulk.put(lab, "images/killed/", pictures)
     execution, killed = bulk.start(lab, "killed"), 0
-    for share in (5, 20, 40):
-        bulk.wait(lab, execution, until=lambda share=share: bulk.parts(lab, "killed") >= share)
+    for batches in (1, 5, 10):
+        bulk.wait(lab, execution, until=lambda least=batches: bulk.parts(lab, "killed") >= least)
         killed += bulk.kill_workers(lab)
     described = bulk.wait(lab, execution)
     assert killed
@@ -106,7 +109,7 @@ def test_workers_killed_half_way_lose_and_double_nothing(lab, pictures):
 def test_a_stopped_run_goes_on_where_it_was(lab, pictures):
     bulk.put(lab, "images/stopped/", pictures)
     execution = bulk.start(lab, "stopped")
-    bulk.wait(lab, execution, until=lambda: bulk.parts(lab, "stopped") >= 5)
+    bulk.wait(lab, execution, until=lambda: bulk.parts(lab, "stopped") >= 2)
     bulk.stop(lab, execution)
     time.sleep(1)  # what is under way may still write its part
     before = {key: bulk.part_lines(lab, "stopped")[key] for key in bulk.part_lines(lab, "stopped")}

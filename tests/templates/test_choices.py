@@ -241,9 +241,10 @@ def test_a_pipeline_that_finds_no_application_deploys_with_the_defaults(lab):
 def test_bulk_scoring_goes_back_to_how_it_was_chosen(lab, deployed):
     cloudformation = lab.client("cloudformation")
     before, as_chosen = stacks.parameters(cloudformation, lab.app_stack), bulk.chosen(lab)
-    assert as_chosen == {"on": True, "concurrency": int(deployed[APPLICATION]["BulkConcurrency"])}
-    bulk.switch(lab, on=True, concurrency=2)
-    assert stacks.parameters(cloudformation, lab.app_stack) == before | {"BulkConcurrency": "2"}
+    numbers = {name: int(deployed[APPLICATION][parameter]) for name, parameter in bulk.NUMBERS.items()}
+    assert as_chosen == {"on": True, **numbers}
+    bulk.switch(lab, on=True, concurrency=2, batch=3)
+    assert stacks.parameters(cloudformation, lab.app_stack) == before | {"BulkConcurrency": "2", "BulkBatch": "3"}
     bulk.switch(lab, **as_chosen)
     assert stacks.parameters(cloudformation, lab.app_stack) == before
 

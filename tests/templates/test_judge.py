@@ -61,7 +61,7 @@ def retext(app, old, new):
 
 def as_object(app, concurrency):
     """The machine's definition as an object, without its null, and with `concurrency` as MaxConcurrency."""
-    states = json.loads(text(app).replace("${BulkConcurrency}", "1"))
+    states = json.loads(text(app).replace("${BulkConcurrency}", "1").replace("${BulkBatch}", "1"))
     del states["States"]["ScoreImages"]["ResultPath"]
     states["States"]["ScoreImages"]["MaxConcurrency"] = concurrency
     del machine(app)["DefinitionString"]

@@ -29,6 +29,9 @@ GOLDEN = {
 }
 
 
+KNOWN = {"n1", "n2", "n7", "n8"}
+
+
 def answer(label, probability, ms=20.0):
     best = {"class": label, "probability": probability}
     return {"status": 200, "body": {"predictions": [best], "timings_ms": {"predict": ms}}}
@@ -40,7 +43,7 @@ def good(ms=20.0):
 
 def test_right_answers_pass_with_an_old_version_and_without(hook):
     for old in ({}, good()):
-        report = hook.judge(GOLDEN, "float32", good(), old)
+        report = hook.judge(GOLDEN, "float32", good(), old, KNOWN)
         assert (report["passed"], report["reasons"], report["pictures"]) == (True, [], 2)
 
 
@@ -55,26 +58,34 @@ def test_right_answers_pass_with_an_old_version_and_without(hook):
     ids=["another class", "another probability", "an error", "a crash"],
 )
 def test_a_wrong_answer_refuses_and_says_which(hook, changed, reason):
-    report = hook.judge(GOLDEN, "float32", good() | changed, {})
+    report = hook.judge(GOLDEN, "float32", good() | changed, {}, KNOWN)
     assert not report["passed"] and report["reasons"][0].startswith(reason)
 
 
 def test_int8_may_be_further_off(hook):
     off = good() | {"a.jpg": answer("n1 one", 0.80)}
-    assert hook.judge(GOLDEN, "int8", off, {})["passed"]
-    assert not hook.judge(GOLDEN, "float32", off, {})["passed"]
+    assert hook.judge(GOLDEN, "int8", off, {}, KNOWN)["passed"]
+    assert not hook.judge(GOLDEN, "float32", off, {}, KNOWN)["passed"]
 
 
 def test_a_slow_version_is_refused_and_a_little_slower_one_is_not(hook):
-    assert not hook.judge(GOLDEN, "float32", good(400), good(20))["passed"]
-    assert hook.judge(GOLDEN, "float32", good(100), good(20))["passed"], "five times, but 80 ms"
-    assert hook.judge(GOLDEN, "float32", good(900), good(400))["passed"], "500 ms, but not three times"
+    assert not hook.judge(GOLDEN, "float32", good(400), good(20), KNOWN)["passed"]
+    assert hook.judge(GOLDEN, "float32", good(100), good(20), KNOWN)["passed"], "five times, but 80 ms"
+    assert hook.judge(GOLDEN, "float32", good(900), good(400), KNOWN)["passed"], "500 ms, but not three times"
 
 
 def test_disagreement_with_the_old_version_refuses(hook):
     other = {"a.jpg": answer("n7 seven", 0.9), "b.jpg": answer("n8 eight", 0.9)}
-    report = hook.judge(GOLDEN, "float32", good(), other)
+    report = hook.judge(GOLDEN, "float32", good(), other, KNOWN)
     assert report["disagreement"] == 1.0 and not report["passed"]
+
+
+def test_an_old_model_of_other_classes_says_nothing_against_a_new_one(hook):
+    flowers = {"a.jpg": answer("rose", 0.9), "b.jpg": answer("tulip", 0.9)}
+    report = hook.judge(GOLDEN, "float32", good(), flowers, KNOWN)
+    assert (report["disagreement"], report["passed"]) == (0.0, True)
+    one = {"a.jpg": answer("n7 seven", 0.9), "b.jpg": answer("tulip", 0.9)}
+    assert not hook.judge(GOLDEN, "float32", good(), one, KNOWN)["passed"]
 
 
 class Functions:

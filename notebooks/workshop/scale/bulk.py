@@ -20,12 +20,14 @@ from workshop.lab import Lab, LabError
 from workshop.samples import sample_path
 
 ACTIVE = "RUNNING"
+NUMBERS = {"concurrency": "BulkConcurrency", "batch": "BulkBatch"}
 
 
 def chosen(lab: Lab) -> dict[str, Any]:
-    """`on` and `concurrency` of bulk scoring as the stack has them now, to `switch` back to."""
+    """`on`, `concurrency` and `batch` of bulk scoring as the stack has them now, to `switch` back to."""
     values = parameters(lab)
-    return {"on": values["BulkScoring"] == "true", "concurrency": int(values["BulkConcurrency"])}
+    numbers = {name: int(values[parameter]) for name, parameter in NUMBERS.items()}
+    return {"on": values["BulkScoring"] == "true", **numbers}
 
 
 def parameters(lab: Lab) -> dict[str, str]:
@@ -37,15 +39,16 @@ def parameters(lab: Lab) -> dict[str, str]:
     return values
 
 
-def switch(lab: Lab, on: bool, concurrency: int | None = None) -> dict[str, str]:
+def switch(lab: Lab, on: bool, concurrency: int | None = None, batch: int | None = None) -> dict[str, str]:
     """Make the bucket, the function and the state machine of bulk scoring, or delete them; returns the stack's outputs.
 
-    The deployed template and every other parameter stay as they are, `concurrency` too unless it is given. Switching
-    off deletes the images and the results in the bulk bucket, too.
+    The deployed template and every other parameter stay as they are. So do `concurrency`, batches at once, and `batch`,
+    images in one, unless they are given. Switching off deletes the images and the results in the bulk bucket, too.
     """
     named: dict[str, object] = {"BulkScoring": str(on).lower()}
-    if concurrency is not None:
-        named["BulkConcurrency"] = concurrency
+    for name, value in (("concurrency", concurrency), ("batch", batch)):
+        if value is not None:
+            named[NUMBERS[name]] = value
     if not on:
         empty(lab)
     return update(lab, named)

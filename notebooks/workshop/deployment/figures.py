@@ -149,11 +149,11 @@ def draw_pipeline(actions: Sequence[Action], branch: str):
         arrow(axes, (left + 1.0, 1.75), (right - 1.0, 1.75))
     configuration = make.configuration
     files = [configuration[key].partition("::")[2] for key in ("TemplatePath", "TemplateConfiguration")]
-    role = configuration["RoleArn"].rpartition("/")[2]
+    role = "…-" + configuration["RoleArn"].rpartition("-")[2]  # the whole name would run into the next text
     for x, text in (
         ((places[0] + places[1]) / 2, "hands on:\nthe commit's files"),
         ((places[1] + places[2]) / 2, "hands on:\n" + "\n".join(files)),
-        ((places[2] + places[3]) / 2 + 0.35, f"in the role\n{role}"),
+        ((places[2] + places[3]) / 2, f"in the role\n{role}"),
     ):
         axes.text(x, 0.95, text, ha="center", va="top", fontsize=11, color=INK, linespacing=1.35)
     return figure
@@ -200,7 +200,7 @@ def draw_order():
     figure, axes = diagrams.canvas(
         12,
         3.9,
-        "Each arrow says what must be gone, or empty, before the next can go",
+        "The toolchain stack goes last; each arrow names the condition",
         "Diagram: the model store is emptied before the app stack is deleted; the app stack, "
         "the grants of notebook 04 and the contents of the artifact bucket go before the "
         "toolchain stack",

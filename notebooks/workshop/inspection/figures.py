@@ -23,6 +23,7 @@ def steps(counts: np.ndarray, middle: int, title: str) -> None:
     axes.bar(positions, counts, width=1.0, color=np.where(inside, BLUE, SKY))
     axes.set(xlabel="step (127 is the largest weight of the channel)", ylabel="weights", xlim=(-128, 128))
     axes.set_xticks([-127, -64, 0, 64, 127])
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     headline(figure, title, "Histogram of a layer's weights over the steps of 8 bits")
 
 
@@ -210,7 +211,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str], title: str) -> None:
     axes.set_yticks(range(len(names)), names, color=INK)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="the network says", ylabel="the picture shows")
+    axes.set(xlabel="the network predicts", ylabel="the image shows")
     headline(figure, title, f"Confusion matrix of {len(names)} classes, rows the true and columns the predicted class")
 
 
@@ -231,8 +232,9 @@ def reliability(bins: Sequence[Bin], title: str) -> None:
         counts.annotate(
             f"{one.count:,}", (middle, one.count), (0, 2), textcoords="offset points", ha="center", fontsize=10
         )
-    counts.set(xlabel="confidence: the probability of the class that is named", ylabel="pictures")
+    counts.set(xlabel="confidence: the probability of the predicted class", ylabel="images")
     counts.set_ylim(0, max(one.count for one in bins) * 1.25)
+    counts.yaxis.set_major_formatter("{x:,.0f}")
     for one in (axes, counts):
         one.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -260,5 +262,5 @@ def known_beside_unknown(scores: Mapping[str, float], known: Sequence[str], thre
     patches = [Patch(color=BLUE, label="shows one of the classes"), Patch(color=ORANGE, label="shows none of them")]
     axes.legend(handles=patches, loc="lower right", frameon=False)
     headline(
-        figure, title, "A bar for each picture's score, coloured by whether it shows one of the classes, and the bound"
+        figure, title, "A bar for each image's score, coloured by whether it shows one of the classes, and the bound"
     )

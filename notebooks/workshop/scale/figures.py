@@ -72,7 +72,7 @@ def tries(load: Load, limit: int) -> None:
     headline(
         figure,
         f"{load.clients} clients, {limit} executions at once: "
-        f"{len(answered)} of {len(load.answers)} images answered, {len(refused)} requests throttled",
+        f"{len(answered)} of {len(load.answers)} images answered, {len(refused)} throttled",
         "Points of requests over seconds, one row for each image, answered and throttled ones in two colours",
     )
 

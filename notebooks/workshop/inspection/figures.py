@@ -187,8 +187,10 @@ def same_numbers(first: np.ndarray, second: np.ndarray, title: str, *, xlabel: s
     low = min(first.min(), second.min()) / 2
     axes.plot([low, 1], [low, 1], color=GREY, linewidth=1.2, zorder=0)
     axes.scatter(first, second, s=46, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.6)
-    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.6), ylim=(low, 1.6), aspect="equal")
-    headline(figure, title, f"Scatter plot on logarithmic axes, {ylabel} over {xlabel}, and the diagonal")
+    axes.set(xscale="log", yscale="log", xlim=(low, 1.6), ylim=(low, 1.6), aspect="equal")
+    axes.set(xlabel=f"probability, {xlabel}", ylabel=f"probability, {ylabel}")
+    shows = f"Scatter plot of probabilities on logarithmic axes, {ylabel} over {xlabel}, and the diagonal"
+    headline(figure, title, shows)
 
 
 def difference(first: np.ndarray, second: np.ndarray, gain: int = 4) -> np.ndarray:

@@ -147,7 +147,7 @@ lab: setup ## open JupyterLab on the first notebook
 	@cd notebooks && export PATH="$(CURDIR)/.venv/bin:$$PATH" AWS_ENDPOINT_URL=http://127.0.0.1:$(PORT) \
 		JUPYTER_CONFIG_PATH="$(CURDIR)/scripts/jupyter" JUPYTERLAB_WORKSPACES_DIR="$(CURDIR)/.build/jupyter/workspaces" && \
 		jupyter lab workspaces import ../scripts/jupyter/lab.jupyterlab-workspace --LabWorkspaceImportApp.log_level=ERROR && \
-		jupyter lab --ServerApp.log_level=ERROR --LabApp.log_level=ERROR --LabApp.news_url= $(AS_ROOT) $(ARGS) 00_start_here.ipynb
+		jupyter lab --ServerApp.root_dir="$(CURDIR)" --ServerApp.log_level=ERROR --LabApp.log_level=ERROR --LabApp.news_url= $(AS_ROOT) $(ARGS) 00_start_here.ipynb
 
 endpoint: setup ## print the URL of the deployed endpoint, alone
 	@$(RUN) workshop.headless.runner --endpoint $(CHOICES)

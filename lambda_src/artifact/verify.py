@@ -261,7 +261,7 @@ def main() -> int:
         used = size(folder)
         room = UNZIPPED_BYTES - used
         print(
-            f"proved for {name} on {architecture}: {used:,} bytes unzipped, {room:,} below the limit; "
+            f"verified for {name} on {architecture}: {used:,} bytes unzipped, {room:,} below the limit; "
             f"libraries, symbols: fine; {how_run(name, architecture)}"
         )
     return 1 if findings else 0

@@ -72,13 +72,13 @@ def architecture():
         "A request passes three services; one build puts everything in place",
         "Diagram: a request goes from you to API Gateway and to the Lambda function Predict, which reads the model "
         "store in S3 and the image by its URL; buildspec.yml puts a package into the artifact bucket, from which "
-        "CloudFormation makes the API; IAM roles limit CloudFormation and the model store",
+        "CloudFormation makes the API; IAM roles limit CloudFormation and Predict",
     )
     box(axes, 1.2, 3.5, "You", "GET /predict?url=…", SLATE, 1.9)
     box(axes, 4.3, 3.5, "API Gateway", "throttles, routes", BLUE)
     box(axes, 7.5, 3.5, "Lambda: Predict", "libmxnet, Pillow,\nno server to keep", RED, 2.3, 1.15)
     box(axes, 10.7, 3.5, "S3 model store", "symbol, params,\nsynset, SHA-256", GREEN, 2.1, 1.15)
-    box(axes, 7.5, 1.95, "The picture", "a public web address", SLATE, 2.3, 0.85)
+    box(axes, 7.5, 1.95, "The image", "at a public URL", SLATE, 2.3, 0.85)
     box(axes, 1.2, 0.65, "buildspec.yml", "lint, build, verify", SLATE, 1.9, 0.95)
     box(axes, 4.3, 0.65, "S3 artifacts", "zip, template", GREEN, 2.2, 0.95)
     box(axes, 7.5, 0.65, "CloudFormation", "template.yml → stack", BLUE, 2.3, 0.95)
@@ -98,7 +98,7 @@ def architecture():
 STEPS = {
     "way": ("Way", "network,\nAPI Gateway", SLATE),
     "start": ("Start", "process,\nlibraries", RED),
-    "fetch": ("Fetch", "the picture by\nits address", SKY),
+    "fetch": ("Fetch", "the image by\nits URL", SKY),
     "decode": ("Decode", "JPEG to\n224 × 224", GREEN),
     "load": ("Load", "wait for\nthe model", ORANGE),
     "predict": ("Predict", "libmxnet,\nranking", BLUE),

@@ -151,7 +151,8 @@ def picture_row(
             one.axis("off")
     room(figure, h_pad=0.06)
     shown = ", ".join(" ".join(name.split()) for name in names if name)
-    headline(figure, title, f"{len(pictures)} images side by side" + (f": {shown}" if shown else ""))
+    count = "One image" if len(pictures) == 1 else f"{len(pictures)} images side by side"
+    headline(figure, title, count + (f": {shown}" if shown else ""))
 
 
 def transfer(pieces: Sequence[tuple[str, int, int]], total: int, title: str) -> None:

@@ -282,7 +282,7 @@ def opened(chromium, lab, jupyterlab):
             page.set_default_timeout(120_000)
             page.goto(path)
         else:
-            page.evaluate(OPEN, path)
+            page.evaluate(OPEN, f"notebooks/{path}")
         panel = page.locator(".jp-NotebookPanel:visible")
         panel.locator(".jp-CodeCell").first.wait_for()
         panel.locator(".jp-KernelName").filter(has_text="Python 3 (ipykernel)").wait_for()

@@ -15,6 +15,7 @@ CHANGE_SET = {
         change("Add", "ApiDeployment0a1b"),
         change("Add", "BulkMachine"),
         change("Add", "ApiLogs"),
+        change("Add", "InboxScoreUploads"),
         change("Remove", "BulkBucket"),
     ]
 }
@@ -26,8 +27,9 @@ CHANGE_SET = {
         ({}, []),
         ({"BulkScoring": "true"}, ["BulkMachine"]),
         ({"BulkScoring": "true", "AccessLogs": "true"}, ["BulkMachine", "ApiLogs"]),
+        ({"OnUpload": "true"}, ["InboxScoreUploads"]),
     ],
-    ids=["default", "bulk", "both"],
+    ids=["default", "bulk", "both", "inbox"],
 )
 def test_resources_whose_condition_is_false_are_left_out(parameters, more):
     names = [each["LogicalResourceId"] for each in delivery.changes(CHANGE_SET, {"ProjectId": "lab"} | parameters)]

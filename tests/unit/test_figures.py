@@ -80,5 +80,5 @@ def test_a_figure_without_alternative_text_is_seen(tmp_path):
 def test_the_title_about_memory_compares_the_measured_durations(slow, title):
     sizes = np.array([1000, 2000])
     figures.memory(sizes, np.array([60.0, 60.0]), np.array([1.0, 2.0]), {1769: 60.0, 3538: slow})
-    assert plt.gcf().get_suptitle() == f"Measured with 3,538 MB instead of 1,769: {title}"
+    assert plt.gcf().get_suptitle() == f"3,538 MB instead of 1,769: {title}"
     plt.close()

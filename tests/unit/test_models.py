@@ -196,7 +196,7 @@ def test_a_corrupted_file_is_refused_and_not_kept(blob, blobs, tmp_path):
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_a_refusal_is_not_tried_again(blobs, tmp_path, status):
     blobs.status = status
-    with pytest.raises(models.SourceError, match=f"answered HTTP {status}. Check the address"):
+    with pytest.raises(models.SourceError, match=f"answered HTTP {status}. Check the URL"):
         get(blobs, tmp_path / "file")
     assert len(blobs.requests) == 1
     assert not (tmp_path / "file").exists()

@@ -25,6 +25,10 @@ def changes(change_set: dict[str, Any], parameters: Mapping[str, str], folder: P
         for name, resource in template["Resources"].items()
     }
     off = template["Resources"].keys() - resolving.resolve(bare, parameters, World()).resources.keys()
+    # SAM makes a resource of each event of a function, which is off with it.
+    off |= {
+        name + event for name in off for event in template["Resources"][name].get("Properties", {}).get("Events", {})
+    }
     listed = [each["ResourceChange"] for each in change_set["Changes"]]
     return [each for each in listed if each["Action"] == "Remove" or each["LogicalResourceId"] not in off]
 

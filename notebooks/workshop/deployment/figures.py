@@ -75,7 +75,7 @@ def stack_events(events: Sequence[dict]) -> None:
     longest = max(spans, key=lambda span: span[2] - span[1])[0]
     headline(
         figure,
-        f"CloudFormation worked for {took:.1f} s, longest on {longest}",
+        f"CloudFormation worked for {took:.{1 if took >= 1 else 2}f} s, longest on {longest}",
         "Bars over seconds, one for each resource, in the order in which they were begun",
     )
 
@@ -149,11 +149,11 @@ def draw_pipeline(actions: Sequence[Action], branch: str):
         arrow(axes, (left + 1.0, 1.75), (right - 1.0, 1.75))
     configuration = make.configuration
     files = [configuration[key].partition("::")[2] for key in ("TemplatePath", "TemplateConfiguration")]
-    role = configuration["RoleArn"].rpartition("/")[2]
+    role = "…-" + configuration["RoleArn"].rpartition("-")[2]  # the whole name would run into the next text
     for x, text in (
         ((places[0] + places[1]) / 2, "hands on:\nthe commit's files"),
         ((places[1] + places[2]) / 2, "hands on:\n" + "\n".join(files)),
-        ((places[2] + places[3]) / 2 + 0.35, f"in the role\n{role}"),
+        ((places[2] + places[3]) / 2, f"in the role\n{role}"),
     ):
         axes.text(x, 0.95, text, ha="center", va="top", fontsize=11, color=INK, linespacing=1.35)
     return figure
@@ -200,7 +200,7 @@ def draw_order():
     figure, axes = diagrams.canvas(
         12,
         3.9,
-        "Each arrow says what must be gone, or empty, before the next can go",
+        "The toolchain stack goes last; each arrow names the condition",
         "Diagram: the model store is emptied before the app stack is deleted; the app stack, "
         "the grants of notebook 04 and the contents of the artifact bucket go before the "
         "toolchain stack",
@@ -212,7 +212,7 @@ def draw_order():
     diagrams.box(axes, 10.6, 1.9, "5. Toolchain stack", "roles, empty bucket", plots.BLUE, 2.4, 0.9)
     diagrams.arrow(axes, (2.7, 3.2), (4.3, 3.2), "bucket empty", offset=(0, 0.16))
     diagrams.arrow(axes, (7.1, 3.1), (9.35, 2.2), "is deleted in its role", offset=(0.85, 0.2))
-    diagrams.arrow(axes, (7.1, 1.9), (9.35, 1.9), "no foreign policy", offset=(0, 0.16))
+    diagrams.arrow(axes, (7.1, 1.9), (9.35, 1.9), "no added policy", offset=(0, 0.16))
     diagrams.arrow(axes, (7.1, 0.7), (9.35, 1.6), "bucket empty", offset=(0.6, -0.2))
     return figure
 
@@ -230,11 +230,12 @@ def requests_by_version(answered: Sequence[Answered], outcome: Outcome, begin: f
     times = [[one.at for one, kind in zip(answered, of, strict=True) if kind == name] for name in kinds]
     axes.hist(times, bins=list(edges), stacked=True, color=list(kinds.values()), label=list(kinds), zorder=2)
     axes.set(xlabel="seconds", ylabel="requests a second", xlim=(0, end))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     weight = axes.twinx()
     at, share = [0.0, *(begin + when for when, _ in outcome.shares), end], [0.0, *(part for _, part in outcome.shares)]
-    weight.step(at, [*share, share[-1]], where="post", color=INK, linewidth=2)
+    weight.step(at, [*share, share[-1]], where="post", color=INK, linewidth=2, label="weight of the new version")
     weight.set(ylim=(0, 1.05), ylabel="weight of the new version")
+    handles = [*axes.get_legend_handles_labels()[0], *weight.get_lines()]
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
     answers = sum(len(each) for each in times)
     title = f"{len(times[1])} of {answers} requests met version {outcome.new}, and {len(times[2])} failed"
     headline(

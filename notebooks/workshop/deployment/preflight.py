@@ -171,7 +171,10 @@ def _concurrency(lab: Lab, choices: dict[str, str]) -> Iterator[Row]:
         says = f"{wanted} cannot be reserved of {total} ({quotas.UNRESERVED} must stay free): {advice}"
         yield Row("concurrency", DO, says)
     elif total < 1000:
-        words = f"{total} executions at once in this account: notebook 08 measures within that and reserves none"
+        reserves = (
+            "reserves 2 of them for a while" if found.can_reserve(2) else "measures within that and reserves none"
+        )
+        words = f"{total} executions at once in this account: notebook 08 {reserves}"
         yield Row("concurrency", FINE, words)
     else:
         yield Row("concurrency", FINE, f"{total} executions at once, {free} of them unreserved")
@@ -309,7 +312,7 @@ def table(rows: list[Row], width: int = 110) -> str:
     first = max(len(row.question) for row in rows)
     lines = []
     for row in rows:
-        wrapped = textwrap.wrap(row.says, width - first - 4) or [""]
+        wrapped = textwrap.wrap(row.says, width - first - 4, break_on_hyphens=False) or [""]
         lines.append(f"{MARKS[row.answer]} {row.question:<{first}}  {wrapped[0]}")
         lines += [" " * (first + 4) + line for line in wrapped[1:]]
     to_do, not_asked = (sum(row.answer == answer for row in rows) for answer in (DO, OPEN))

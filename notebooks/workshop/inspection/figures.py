@@ -23,6 +23,7 @@ def steps(counts: np.ndarray, middle: int, title: str) -> None:
     axes.bar(positions, counts, width=1.0, color=np.where(inside, BLUE, SKY))
     axes.set(xlabel="step (127 is the largest weight of the channel)", ylabel="weights", xlim=(-128, 128))
     axes.set_xticks([-127, -64, 0, 64, 127])
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     headline(figure, title, "Histogram of a layer's weights over the steps of 8 bits")
 
 
@@ -186,8 +187,10 @@ def same_numbers(first: np.ndarray, second: np.ndarray, title: str, *, xlabel: s
     low = min(first.min(), second.min()) / 2
     axes.plot([low, 1], [low, 1], color=GREY, linewidth=1.2, zorder=0)
     axes.scatter(first, second, s=46, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.6)
-    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.6), ylim=(low, 1.6), aspect="equal")
-    headline(figure, title, f"Scatter plot on logarithmic axes, {ylabel} over {xlabel}, and the diagonal")
+    axes.set(xscale="log", yscale="log", xlim=(low, 1.6), ylim=(low, 1.6), aspect="equal")
+    axes.set(xlabel=f"probability, {xlabel}", ylabel=f"probability, {ylabel}")
+    shows = f"Scatter plot of probabilities on logarithmic axes, {ylabel} over {xlabel}, and the diagonal"
+    headline(figure, title, shows)
 
 
 def difference(first: np.ndarray, second: np.ndarray, gain: int = 4) -> np.ndarray:
@@ -210,7 +213,7 @@ def confusion(matrix: np.ndarray, names: Sequence[str], title: str) -> None:
     axes.set_yticks(range(len(names)), names, color=INK)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="the network says", ylabel="the picture shows")
+    axes.set(xlabel="the network predicts", ylabel="the image shows")
     headline(figure, title, f"Confusion matrix of {len(names)} classes, rows the true and columns the predicted class")
 
 
@@ -231,8 +234,9 @@ def reliability(bins: Sequence[Bin], title: str) -> None:
         counts.annotate(
             f"{one.count:,}", (middle, one.count), (0, 2), textcoords="offset points", ha="center", fontsize=10
         )
-    counts.set(xlabel="confidence: the probability of the class that is named", ylabel="pictures")
+    counts.set(xlabel="confidence: the probability of the predicted class", ylabel="images")
     counts.set_ylim(0, max(one.count for one in bins) * 1.25)
+    counts.yaxis.set_major_formatter("{x:,.0f}")
     for one in (axes, counts):
         one.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -260,5 +264,5 @@ def known_beside_unknown(scores: Mapping[str, float], known: Sequence[str], thre
     patches = [Patch(color=BLUE, label="shows one of the classes"), Patch(color=ORANGE, label="shows none of them")]
     axes.legend(handles=patches, loc="lower right", frameon=False)
     headline(
-        figure, title, "A bar for each picture's score, coloured by whether it shows one of the classes, and the bound"
+        figure, title, "A bar for each image's score, coloured by whether it shows one of the classes, and the bound"
     )

@@ -46,7 +46,7 @@ def _open_http(url: str, start: int, version: str) -> _Stream:
     try:
         response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, proxies=proxies)
     except requests.exceptions.InvalidURL as error:
-        raise SourceError(f"{url}: {error}. Check the address.") from error
+        raise SourceError(f"{url}: {error}. Check the URL.") from error
     except requests.RequestException as error:
         raise _InterruptedTransferError(_reason(error)) from error
     status = response.status_code
@@ -61,7 +61,7 @@ def _open_http(url: str, start: int, version: str) -> _Stream:
         raise _InterruptedTransferError(f"HTTP {status}")
     if status not in (200, 206):
         response.close()
-        raise SourceError(f"{url} answered HTTP {status}. Check the address, and that it may be read.")
+        raise SourceError(f"{url} answered HTTP {status}. Check the URL, and that it may be read.")
     etag = response.headers.get("ETag", "")
     version = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"

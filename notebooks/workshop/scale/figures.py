@@ -72,7 +72,7 @@ def tries(load: Load, limit: int) -> None:
     headline(
         figure,
         f"{load.clients} clients, {limit} executions at once: "
-        f"{len(answered)} of {len(load.answers)} images answered, {len(refused)} requests throttled",
+        f"{len(answered)} of {len(load.answers)} images answered, {len(refused)} throttled",
         "Points of requests over seconds, one row for each image, answered and throttled ones in two colours",
     )
 
@@ -114,8 +114,9 @@ def lines_cross(
 ) -> None:
     """Monthly cost by monthly requests on logarithmic axes; `crossings`: where a line meets the instances'."""
     figure, axes = plt.subplots(figsize=(10, 5))
-    for amounts, colour in zip(costs.values(), COLOURS, strict=False):
-        axes.plot(requests, amounts, color=colour)
+    # The last line is dashed: SageMaker's lies nearly on that of Lambda with an HTTP API.
+    for (name, amounts), colour in zip(costs.items(), COLOURS, strict=False):
+        axes.plot(requests, amounts, color=colour, linestyle="--" if name == list(costs)[-1] else "-")
     axes.set(xscale="log", yscale="log", xlabel="predictions a month", ylabel="US dollars a month")
     for name, at in crossings.items():
         if at is not None:
@@ -170,6 +171,7 @@ def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, mea
     axes.plot(list(measured), list(measured.values()), "o", color=BLUE, label="measured")
     axes.legend(loc="center right")
     axes.set(xlabel="memory (MB)", ylim=0)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("milliseconds", color=BLUE)
     other = axes.twinx()
     other.spines["right"].set_visible(True)
@@ -182,7 +184,7 @@ def memory(sizes: np.ndarray, milliseconds: np.ndarray, dollars: np.ndarray, mea
     times = measured[large] / measured[small]
     headline(
         figure,
-        f"Measured with {large:,} MB instead of {small:,}: {times:.2f} times the duration, "
+        f"{large:,} MB instead of {small:,}: {times:.2f} times the duration, "
         f"{times * large / small:.2f} times the price",
         "Two lines over the memory in MB: milliseconds, with measured points, and dollars of compute for a million",
     )
@@ -226,6 +228,8 @@ def bursts(runs: Mapping[str, Run], title: str, width: float = 1.0) -> None:
         axes[2].plot(seconds["at"], seconds["p99"], color=colour)
     axes[0].set(ylabel="environments", ylim=0)
     axes[1].set(ylabel="throttled per second", ylim=0)
+    for one in axes[:2]:
+        one.yaxis.set_major_formatter("{x:,.0f}")
     axes[2].set(ylabel="p99 (s)", yscale="log", xlabel="seconds")
     axes[2].yaxis.set_major_formatter("{x:g}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))

@@ -55,6 +55,17 @@ def test_the_artifact_is_proved(artifact):
     assert verify.verify(artifact) == []
 
 
+def test_the_build_runs_by_the_workbooks_python_whatever_make_was_given(tmp_path):
+    """`make deploy PYTHON=…` hands its variable on to every make below it, that of `sam build` too."""
+    makefile = building.ROOT / "lambda_src" / "predict" / "Makefile"
+    command = ["make", "-n", "-f", str(makefile), "build-Predict", f"ARTIFACTS_DIR={tmp_path}"]
+    for given in ([], ["PYTHON=/no/python"]):
+        done = subprocess.run(
+            [*command, *given], capture_output=True, text=True, check=True, env=os.environ | {"PYTHON": "/no/python"}
+        )
+        assert " python -m artifact.assemble " in done.stdout and "/no/python" not in done.stdout
+
+
 def test_a_missing_library_is_found(copy):
     (copy / "lib" / "libquadmath.so.0").unlink()
     (finding,) = verify.library_findings(copy)

@@ -2,20 +2,29 @@
 
     python -m benchmarks.bulk_run [--images 1000] [--port 4566]        after `make deploy`, on Linux
 
-It ends with an error unless each image has exactly one line. The images and everything else of bulk scoring are
+It ends with an error unless each image has exactly one line. Beside it, in the same run, the network alone predicts as
+many prepared images, in a process for each core. The images and everything else of bulk scoring are
 deleted afterwards.
 """
 
 import argparse
 import json
+import math
+import multiprocessing
 import os
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from benchmarks.machine import cpu
+from predict import images
+from predict.predictor import Predictor
+from workshop import models
 from workshop.emulator import endpoint
 from workshop.lab import Lab, connect
+from workshop.samples import sample_path
 from workshop.scale import bulk
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +48,7 @@ def main() -> None:
         plain = timed(lab, "plain", files)
         bulk.put(lab, "images/killed/", files)
         killed = timed(lab, "killed", files, KILLED_AT)
+        alone = network_alone(len(files))
     finally:
         bulk.switch(lab, on=False)
     result = {
@@ -47,11 +57,34 @@ def main() -> None:
         "images": len(files),
         "workers_at_once": WORKERS,
         "images_in_a_batch": BATCH,
+        "network_alone": round(alone, 1),
         "undisturbed": plain,
         "workers_killed": killed,
     }
     (ROOT / "benchmarks" / "bulk.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def predict(count: int) -> float:
+    """Seconds for so many predictions of one prepared image by the practice model, on one thread."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = models.fetch("practice", Path(folder), progress=False)
+        network = Predictor(files.symbol.read_bytes(), files.params.read_bytes(), files.labels)
+    picture = images.network_input(sample_path("church").read_bytes())
+    for _ in range(10):
+        network.predict(picture)
+    begun = time.perf_counter()
+    for _ in range(count):
+        network.predict(picture)
+    return time.perf_counter() - begun
+
+
+def network_alone(count: int) -> float:
+    """Seconds for so many predictions, shared by a process for each core."""
+    cores = len(os.sched_getaffinity(0))
+    os.environ["OMP_NUM_THREADS"] = "1"  # as for a function with the default memory
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+        return max(pool.map(predict, [math.ceil(count / cores)] * cores))
 
 
 def has_scored(lab: Lab, job: str, least: float) -> bool:

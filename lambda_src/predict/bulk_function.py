@@ -17,16 +17,16 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from . import fetching, predictor
-from .decoder import DecoderProcess
+from .decoder import DecoderProcess, Prepared
 from .errors import PredictionError, failure
 from .limits import TOP_MAX
 from .model_files import MANIFEST, parse_manifest
@@ -36,6 +36,9 @@ IMAGES, RESULTS = "images/", "results/"
 AHEAD = 4  # images fetched while one is scored; each may have `fetching.MAX_BYTES`
 DECODE_SECONDS = 20.0
 _PART_BYTES = 8 << 20  # S3 takes parts of 5 MiB and more, 10,000 of them: results of up to 80 GB
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 logger = Logger(service="bulk")
 _decoder = DecoderProcess()
@@ -80,13 +83,15 @@ def score(images: Sequence[Image], results: str, top: int) -> dict[str, Any]:
     key = part_key(results, model.precision, model.sha256, top, images)
     if not images or _exists(key):
         return {"images": len(images), "new": False}
-    lines = [json.dumps(_line(image, data, model, top), ensure_ascii=False) for image, data in _fetched(images)]
+    # The next image is prepared, in a process of its own, while the network predicts one.
+    ready = _ahead(lambda fetched: _prepare(fetched[1], model), _ahead(_fetch, images, AHEAD), 1)
+    lines = [json.dumps(_line(image, prepared, model, top), ensure_ascii=False) for (image, _), prepared in ready]
     return {"images": len(images), "new": _write_once(key, "".join(line + "\n" for line in lines).encode())}
 
 
 def scored(image: Image, model: Model, top: int, seconds: float) -> dict[str, Any]:
     """The line of one image, which may decode for so many seconds. Raises what S3 does, where it may pass."""
-    return _line(image, _fetch(image), model, top, seconds)
+    return _line(image, _prepare(_fetch(image), model, seconds), model, top)
 
 
 def start_decoder() -> None:
@@ -155,33 +160,37 @@ def _is_folder(key: str) -> bool:
     return key.endswith("/")  # what consoles write to show an empty folder
 
 
-def _line(
-    image: Image, data: bytes | PredictionError, model: Model, top: int, seconds: float = DECODE_SECONDS
-) -> dict[str, Any]:
-    line: dict[str, Any] = {"key": image.key, "etag": image.etag}
+def _prepare(
+    data: bytes | PredictionError, model: Model, seconds: float = DECODE_SECONDS
+) -> Prepared | PredictionError:
+    if isinstance(data, PredictionError):
+        return data
     try:
-        if isinstance(data, PredictionError):
-            raise data
-        made = _decoder.prepare(data, seconds, model.description.fitting)
+        return _decoder.prepare(data, seconds, model.description.fitting)
     except PredictionError as problem:
-        return line | problem.body()
-    outputs = model.predictor.run(made.batch)
+        return problem
+
+
+def _line(image: Image, prepared: Prepared | PredictionError, model: Model, top: int) -> dict[str, Any]:
+    line: dict[str, Any] = {"key": image.key, "etag": image.etag}
+    if isinstance(prepared, PredictionError):
+        return line | prepared.body()
+    outputs = model.predictor.run(prepared.batch)
     ranked = predictor.rank(outputs[0], model.labels, top)
-    return line | {"predictions": ranked} | model.description.verdict(outputs) | made.said
+    return line | {"predictions": ranked} | model.description.verdict(outputs) | prepared.said
 
 
-def _fetched(images: Sequence[Image]) -> Iterator[tuple[Image, bytes | PredictionError]]:
-    """Each image with its bytes, in order, a few of them fetched ahead of their turn."""
-    with ThreadPoolExecutor(AHEAD) as pool:
-        under_way: deque = deque()
-        coming = iter(images)
-        for image in coming:
-            under_way.append((image, pool.submit(_fetch, image)))
-            if len(under_way) >= AHEAD:
-                first, data = under_way.popleft()
-                yield first, data.result()
-        for first, data in under_way:
-            yield first, data.result()
+def _ahead(work: Callable[[Item], Made], items: Iterable[Item], most: int) -> Iterator[tuple[Item, Made]]:
+    """Each item with what `work` makes of it, in order, and at most so many of them ahead of their turn."""
+    with ThreadPoolExecutor(most) as pool:
+        under_way: deque[tuple[Item, Future[Made]]] = deque()
+        for item in items:
+            under_way.append((item, pool.submit(work, item)))
+            if len(under_way) > most:
+                first, made = under_way.popleft()
+                yield first, made.result()
+        for first, made in under_way:
+            yield first, made.result()
 
 
 def _fetch(image: Image) -> bytes | PredictionError:

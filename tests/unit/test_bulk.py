@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -125,6 +126,27 @@ def test_each_image_has_one_line_and_failures_are_apart(store):
     (failure,) = written(store, "failures.jsonl")
     assert failure["error"]["code"] == "image_broken"
     assert json.loads(store.objects[RESULTS + "summary.json"])["model"]["name"] == "practice"
+
+
+def test_an_image_is_prepared_while_the_network_predicts_the_one_before(store, monkeypatch):
+    names, begun, predicted = [f"{IMAGES}{number}.jpg" for number in range(4)], [], []
+
+    class Watched(Decoder):
+        def prepare(self, *given):
+            begun.append(given)
+            return super().prepare(*given)
+
+    def run(batch):
+        predicted.append(batch)
+        end = time.monotonic() + 10
+        while len(begun) < min(len(predicted) + 1, len(names)):
+            assert time.monotonic() < end, "the next image waits for the network"
+            time.sleep(0.01)
+        return [[0.75, 0.25]]
+
+    monkeypatch.setattr(bulk_function, "_decoder", Watched())
+    monkeypatch.setattr(model_store._model, "predictor", SimpleNamespace(run=run))
+    assert score(items(store, names))["images"] == len(predicted) == 4
 
 
 def test_a_line_about_a_part_of_a_picture_says_so(store):

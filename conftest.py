@@ -100,12 +100,6 @@ def shared_emulator(config: pytest.Config) -> str:
     return _emulators[0].endpoint
 
 
-def replay(file: Any, cells: list[recorded.Cell]) -> None:
-    """nbval's set-up of a notebook that JupyterLab has run."""
-    file.kernel = recorded.Replay(cells)
-    file.setup_sanitize_files()
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """nbval's cells are no functions and take no fixtures, so what their kernels inherit is set here."""
@@ -113,7 +107,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     cells = recorded.of(item.path) if is_cell else None
     building.hold_while("05_" in item.path.name and not cells)
     if cells:
-        item.parent.setup = partial(replay, item.parent, cells)
+        item.parent.setup = partial(recorded.set_up, item.parent, cells)
     elif is_cell:
         shared_emulator(item.config)
         if "IPYTHONDIR" not in os.environ:

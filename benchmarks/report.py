@@ -309,8 +309,8 @@ def several(found: dict) -> str:
         "## Several images in one request\n\n"
         f"{found['images']} samples by URL over HTTP on the emulator (`python -m benchmarks.several_run`), warm, the "
         f"median of {found['rounds']} rounds; each ratio is of the same round. Two environments share "
-        f"{found['machine']['cores']} cores with the emulator and the client, and "
-        f"with other work: the load was {found['load_at_end']} at the end.\n\n" + table(head, rows)
+        f"{found['machine']['cores']} cores with the emulator and the client; the load at the end was "
+        f"{found['load_at_end']}.\n\n" + table(head, rows)
     )
 
 

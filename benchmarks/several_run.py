@@ -41,6 +41,7 @@ def main() -> None:
     known = [name for name, wnid in SAMPLES.items() if wnid]
     with ExitStack() as lent, requests.Session() as session:
         samples = [lent.enter_context(client.lent_sample(lab, name)) for name in known]
+        session.auth = client.auth(lab)
         pictures = (samples * URLS_MAX)[:URLS_MAX]
 
         def one(picture: str) -> str:

@@ -297,8 +297,9 @@ def test_the_commands_run_in_a_folder_with_blanks_in_its_name(tmp_path):
     assert said["deploy"][begin : begin + 3] == ["<scripts/setup.py>", "<-m>", "<workshop.headless.runner>"]
     assert said["down"][:3] == ["<-m>", "<workshop.emulator>", "<stop>"]
     assert said["lab"][-1] == "<00_start_here.ipynb>"
-    build = ["make", "-s", "--makefile", clone / "lambda_src/predict/Makefile", "build-Predict", f"PYTHON='{python}'"]
-    built = subprocess.run([*build, "ARTIFACTS_DIR=/a b"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    build = ["make", "-s", "--makefile", clone / "lambda_src/predict/Makefile", "build-Predict", "ARTIFACTS_DIR=/a b"]
+    first_on_the_path = os.environ | {"PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
+    built = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=True, env=first_on_the_path)
     path, *options = built.stdout.splitlines()
     assert path.startswith(f"<{clone}/") and Path(path[1:-1]).resolve() == clone / "lambda_src"
     assert options == ["<-m>", "<artifact.assemble>", "<--artifact>", "</a b>"]

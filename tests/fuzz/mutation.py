@@ -290,7 +290,7 @@ def mutate(rng: Random, data: bytes, other: bytes) -> bytes:
 
 
 def _damage(rng: Random, damaged: bytearray, other: bytes) -> None:
-    for _ in range(1 + min(int(rng.expovariate(1.2)), 6)):
+    for _ in range(1 + int(min(rng.expovariate(1.2), 6))):
         rng.choices(_MUTATORS, _WEIGHTS)[0](rng, damaged, other)
     if rng.random() < 0.75:  # else checksums and lengths give the damage away before a decoder sees it
         mend(damaged)

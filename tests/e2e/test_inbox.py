@@ -15,7 +15,7 @@ from workshop.lab import connect
 from workshop.scale import bulk, inbox
 
 PROJECT = "inbox-tests"
-IMAGES = int(os.environ.get("INBOX_IMAGES", "150"))  # also seen with 500
+IMAGES = int(os.environ.get("INBOX_IMAGES", "150"))  # INBOX_IMAGES=500: a longer run
 KILLED_AT = (IMAGES // 8, IMAGES // 3, 2 * IMAGES // 3)  # of the results
 ODD = {"damaged.jpg": "image_broken", "notes.txt": "not_an_image"}
 

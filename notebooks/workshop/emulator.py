@@ -28,9 +28,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from workshop import ROOT, UserError
+from workshop import ROOT, UserError, emulator_record
+from workshop.emulator_record import HOST, is_taken
 
-HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 SERVICES = (
     "s3",
@@ -76,13 +76,6 @@ def health(port: int, timeout: float = 2.0) -> dict | None:
     return answer if isinstance(answer, dict) and "services" in answer and "auth" in answer else None
 
 
-def is_taken(port: int) -> bool:
-    """Whether anything listens at `port`."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
-
-
 def free_port() -> int:
     """A port that nothing listens at now."""
     with socket.socket() as probe:
@@ -97,10 +90,10 @@ class Emulator:
         if not 1 <= port <= 65535:
             raise EmulatorError(f"port {port} is not valid: 1 to 65535")
         self.port = port
-        self.folder = folder or ROOT / ".emulator" / str(port)
+        self.folder = folder or emulator_record.FOLDER / str(port)
         self.log = self.folder / "emulator.log"
         self.temporary = self.folder / "tmp"
-        self._record = self.folder / "emulator.json"
+        self._record = self.folder / emulator_record.RECORD
 
     @property
     def endpoint(self) -> str:
@@ -132,12 +125,7 @@ class Emulator:
 
     def _recorded(self) -> dict | None:
         """The record of an emulator of ours that still lives, else None."""
-        try:
-            record = json.loads(self._record.read_text(encoding="utf-8"))
-            alive = _process(record) is not None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return record if alive else None
+        return emulator_record.living(self._record)
 
     def is_running(self) -> bool:
         """Whether an emulator that this folder started lives and answers."""
@@ -200,7 +188,7 @@ class Emulator:
 
     def _stop(self, record: dict | None) -> None:
         if record:
-            process = _process(record)
+            process = emulator_record.process_of(record)
             for number in (signal.SIGTERM, signal.SIGKILL):
                 # Workers do not all heed the first signal; the group lives as long as one of them does.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -217,16 +205,6 @@ class Emulator:
         with (self.folder / "lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-
-def _process(record: dict) -> psutil.Process | None:
-    """The process of a record while it lives: its pid alone may have become another's."""
-    try:
-        process = psutil.Process(record["pid"])
-        same = process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return None
-    return process if same else None
 
 
 def _shown(path: Path) -> str:
@@ -264,7 +242,7 @@ def start(port: int | None = None) -> str:
 def stop(port: int | None = None) -> list[int]:
     """Stop the emulator of `port`, or every one that this folder started; returns the ports stopped."""
     if port is None:
-        ports = sorted(int(path.name) for path in (ROOT / ".emulator").glob("[0-9]*"))
+        ports = sorted(int(path.name) for path in emulator_record.FOLDER.glob("[0-9]*"))
     else:
         ports = [port]
     return [number for number in ports if Emulator(number).stop()]

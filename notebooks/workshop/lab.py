@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from workshop import UserError, user_errors
 from workshop.choices import check_project_id, check_region, check_target
+from workshop.emulator_record import on_another_port
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike
@@ -109,9 +110,9 @@ class Lab:
             ) from error
         except BotoCoreError as error:
             if self.target == "local":
-                raise LabError(
-                    f"the emulator does not answer at {self.endpoint_url}: run notebook 00, or `make deploy`"
-                ) from error
+                elsewhere = on_another_port(urlsplit(self.endpoint_url or "").port)
+                remedy = elsewhere or ": run notebook 00, or `make deploy`"
+                raise LabError(f"the emulator does not answer at {self.endpoint_url}{remedy}") from error
             raise LabError(f"AWS cannot be used: {error}") from error
         return {key: answer[key] for key in ("Account", "Arn", "UserId")}
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import sys
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from workshop import UserError
 
@@ -126,8 +127,16 @@ def _unreachable(url: str) -> str:
     if not place:
         return f"the connection failed: where the emulator does not run any more, {AGAIN}"
     if _is_this_machine(parts.hostname or ""):
-        return f"the emulator does not answer at {place}: {AGAIN}"
+        return f"the emulator does not answer at {place}{_elsewhere(parts) or f': {AGAIN}'}"
     return f"{place} does not answer: is this machine online? Then run the cell again"
+
+
+def _elsewhere(parts: SplitResult) -> str:
+    from workshop.emulator_record import on_another_port
+
+    with contextlib.suppress(ValueError):
+        return on_another_port(parts.port)
+    return ""
 
 
 def _is_this_machine(host: str) -> bool:

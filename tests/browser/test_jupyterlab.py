@@ -46,7 +46,10 @@ def problem(page: Page, panel: Locator) -> str:
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
-        ("04", "LabError: the emulator does not answer at .*: run notebook 00, or `make deploy`"),
+        (
+            "04",
+            "LabError: the emulator does not answer .+: (run notebook 00, or `make deploy`|give the command PORT=.+)",
+        ),
         ("06", "LabError: stack 'predictions-app' does not exist in us-east-1: run notebook 05.*, or `make deploy`"),
     ],
 )

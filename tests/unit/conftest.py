@@ -1,10 +1,17 @@
 """A small network for the tests of the function."""
 
 import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
+
+from workshop import emulator_record
 
 
 @dataclass(frozen=True)
@@ -48,3 +55,26 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     symbol, params = Path(f"{prefix}-symbol.json").read_bytes(), Path(f"{prefix}-0000.params").read_bytes()
     labels = ["n01440764 tench", "n02102040 English springer", "n03028079 church", "n03445777 golf ball"]
     return TinyModel(symbol, params, labels, module)
+
+
+def record(folder: Path, process: int, port: int) -> None:
+    """Write the record of an emulator, as `workshop.emulator` does."""
+    written = {"pid": process, "started": psutil.Process(process).create_time(), "port": port, "fingerprint": ""}
+    (folder / str(port)).mkdir()
+    (folder / str(port) / emulator_record.RECORD).write_text(json.dumps(written), encoding="utf-8")
+
+
+@pytest.fixture
+def running_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
+    """The port of a process that listens and has the record of an emulator; the folder has no other."""
+    monkeypatch.setattr(emulator_record, "FOLDER", tmp_path)
+    script = (
+        "import socket, time; listener = socket.create_server(('127.0.0.1', 0))\n"
+        "print(listener.getsockname()[1], flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        port = int(process.stdout.readline())
+        record(tmp_path, process.pid, port)
+        yield port
+        process.kill()

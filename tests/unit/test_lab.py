@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
+from workshop import emulator_record
 from workshop.choices import ChoiceError, check_project_id, check_region
 from workshop.lab import Lab, LabError, check_loopback, connect
 
@@ -66,11 +67,34 @@ def test_an_unknown_target_is_refused():
         connect(target="azure")
 
 
-def test_no_emulator_is_one_line_that_says_what_to_run(monkeypatch):
+def test_no_emulator_is_one_line_that_says_what_to_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(emulator_record, "FOLDER", tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(LabError, match="make deploy") as refused:
         connect()
     assert "\n" not in str(refused.value)
+
+
+def test_an_emulator_of_this_folder_on_another_port_is_named(monkeypatch, running_emulator):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(LabError, match=f"runs on port {running_emulator}: give the command PORT={running_emulator}$"):
+        connect()
+    assert emulator_record.on_another_port(running_emulator) == ""
+
+
+def test_an_emulator_whose_record_is_left_over_is_not_named(running_emulator, tmp_path):
+    file = tmp_path / str(running_emulator) / emulator_record.RECORD
+    whole = file.read_text(encoding="utf-8")
+    assert emulator_record.running_ports() == [running_emulator]
+    for left_over in (
+        "",
+        "[]",
+        "{}",
+        whole.replace('"started": ', '"started": 1'),
+        whole.replace('"port": ', '"port": 1'),
+    ):
+        file.write_text(left_over, encoding="utf-8")
+        assert emulator_record.on_another_port(9) == ""
 
 
 def test_no_credentials_is_one_line_that_says_what_to_run():

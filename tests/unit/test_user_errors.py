@@ -8,6 +8,7 @@ import requests
 from botocore import exceptions
 from jupyter_client.manager import start_new_kernel
 
+from workshop import emulator_record
 from workshop.emulator import free_port
 from workshop.lab import Lab, LabError
 from workshop.scale import load
@@ -21,8 +22,9 @@ def raised(work) -> Exception:
 
 
 @pytest.fixture
-def nobody(monkeypatch) -> str:
-    """The address of an emulator that does not run."""
+def nobody(monkeypatch, tmp_path) -> str:
+    """The URL of an emulator that does not run, in a folder that has started none."""
+    monkeypatch.setattr(emulator_record, "FOLDER", tmp_path)
     address = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", address)
     return address
@@ -46,6 +48,19 @@ def test_an_emulator_that_does_not_run(nobody, call, monkeypatch):
     lab = Lab("local", "us-east-1", "predictions")
     said = str(explained(raised(lambda: CALLS[call](lab, f"{nobody}/predict"))))
     assert said.startswith(f"the emulator does not answer at {nobody}: run notebook 00_start_here"), said
+
+
+@pytest.mark.slow
+def test_an_emulator_of_this_folder_on_another_port_is_named(nobody, running_emulator):
+    lab = Lab("local", "us-east-1", "predictions")
+    said = str(explained(raised(lambda: CALLS["boto3"](lab, nobody))))
+    assert said == (
+        f"the emulator does not answer at {nobody}; this folder's emulator runs on port {running_emulator}: "
+        f"give the command PORT={running_emulator}"
+    )
+    with pytest.raises(LabError) as refused:
+        _ = lab.identity
+    assert str(refused.value) == said
 
 
 def test_a_connection_that_breaks(nobody):
@@ -142,11 +157,12 @@ def errors(client, code: str, interrupt=None) -> tuple[str, list[dict]]:
 
 
 @pytest.mark.slow
-def test_a_cell_shows_the_sentence_and_fails_all_the_same(kernel):
+def test_a_cell_shows_the_sentence_and_fails_all_the_same(kernel, tmp_path):
     manager, client = kernel
     port = free_port()
     setup = f"""
 import os; os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:{port}"
+from pathlib import Path; from workshop import emulator_record; emulator_record.FOLDER = Path({str(tmp_path)!r})
 from workshop import user_errors; from workshop.lab import Lab
 user_errors.show_sentences()
 lab = Lab("local", "us-east-1", "predictions")"""

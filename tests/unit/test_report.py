@@ -54,6 +54,7 @@ def passed_run() -> Run:
     }
     run.facts = {
         "front_page": "http://127.0.0.1:4566/x/",
+        "inbox": "",
         "stack": "predictions-app",
         "resources": {"AWS::ApiGateway::RestApi": 1, "AWS::Lambda::Function": 3},
         "function": {"Runtime": "python3.13", "MemorySize": 1769, "Timeout": 29, "CodeSize": 80_000_000},
@@ -78,18 +79,25 @@ def test_it_says_what_was_deployed_and_how_it_answers(page, tmp_path):
         "One prediction: golf ball, 86 %",
         "parachute 6.4 %",
         "odd</b> 0.0 %",  # a label is text, never markup
-        "answered after 250 ms: fetch 12 ms, decode 4 ms, predict 32 ms, way there and back 202 ms.",
+        "answered after 250 ms: fetch 12 ms, decode 4 ms, predict 32 ms, outside of the function 202 ms.",
         "eu-central-1",
         "1 ApiGateway RestApi, 3 Lambda Function",
         "1,769 MB of memory",
         "213 MB of the 262 that Lambda takes",
         "213,206,488 bytes unzipped, 48,937,512 below the limit",
-        "88.3 % of 3,925 test pictures",
+        "88.3 % of 3,925 images of the test set",
         "01_b.ipynb passed 12 60.0",
-        "With model = practice.",
+        "Parameters: model = practice.",
     ):
         assert words in shown.words, words
     assert "cold start" not in shown.words
+
+
+def test_the_inbox_is_there_when_the_stack_has_one(page):
+    run = passed_run()
+    assert "Inbox" not in page(run).words
+    run.facts["inbox"] = "s3://predictions-us-east-1-000000000000-inbox/inbox/"
+    assert "Inboxs3://predictions-us-east-1-000000000000-inbox/inbox/" in page(run).words  # a term and its text
 
 
 def test_it_stands_alone(page, tmp_path):
@@ -125,7 +133,7 @@ def test_the_report_says_what_the_model_says_of_itself():
     facts = report.model_facts({"name": "mine", "classes": 1000, "licence": "MIT", "not_for": "people", "input": said})
     assert facts == {
         "Classes": "1,000",
-        "Looks at": "its middle square, at 240 × 240 pixels",
+        "Input": "its middle square, at 240 × 240 pixels",
         "Licence": "MIT",
         "Not for": "people",
     }

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from workshop import ROOT
-from workshop.headless import runner
+from workshop.headless import report, runner
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +184,38 @@ def test_parameters_of_the_stacks_go_to_the_notebooks_that_deploy_them():
 )
 def test_a_path_to_a_model_is_taken_from_the_repository(model, expected):
     assert runner.parameters_of(runner.parse(["--model", model]))["model"] == expected
+
+
+def test_a_deploy_ends_with_the_urls_the_inbox_and_a_prediction():
+    run = runner.Run("2026-01-02 03:04:05 UTC", {}, [], endpoint="http://127.0.0.1:4566/x/predict")
+    run.facts = {"front_page": "http://127.0.0.1:4566/x/", "inbox": ""}
+    run.prediction = {"predictions": [{"class": "n03445777 golf ball", "probability": 0.857}]}
+    lines = [
+        "Report    runs/a/report.html",
+        "Page      http://127.0.0.1:4566/x/",
+        "Endpoint  http://127.0.0.1:4566/x/predict",
+        "           85.7%  n03445777 golf ball",
+    ]
+    assert runner.ending(run, "runs/a/report.html") == lines
+    run.facts["inbox"] = "s3://a/inbox/"
+    assert runner.ending(run, "runs/a/report.html") == [*lines[:3], "Inbox     s3://a/inbox/", lines[3]]
+
+
+def test_the_facts_of_a_stack_name_its_page_and_its_inbox():
+    outputs = {"Api": "a1", "PredictFunction": "predict"}
+    function = {"Runtime": "python3.13", "MemorySize": 1769, "Timeout": 29, "CodeSize": 1}
+    lab = SimpleNamespace(
+        target="local", endpoint_url="http://127.0.0.1:9", app_stack="a-app", outputs=lambda stack: outputs,
+        client=lambda service: SimpleNamespace(
+            get_paginator=lambda name: SimpleNamespace(paginate=lambda StackName: []),
+            get_function_configuration=lambda FunctionName: function,
+        ),
+    )  # fmt: skip
+    facts = report.facts(lab)
+    assert facts["front_page"] == "http://127.0.0.1:9/restapis/a1/Prod/_user_request_/"
+    assert facts["inbox"] == ""
+    outputs["InboxBucket"] = "a-inbox"
+    assert report.facts(lab)["inbox"] == "s3://a-inbox/inbox/"
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The run's report: one HTML page without scripts, and with its picture inside, that can be sent as it is."""
+"""The run's report: one HTML page without scripts and with its image inside, so that it can be sent as one file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from workshop import ROOT
 from workshop.client import hello_url
 from workshop.models import PRACTICE
 from workshop.samples import sample_path
+from workshop.scale.inbox import INBOX
 
 if TYPE_CHECKING:
     from workshop.headless.run import Run
@@ -26,15 +27,15 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def facts(lab: Lab) -> dict[str, Any]:
-    """What is deployed: the application's stack, its resources by kind, and the function as Lambda describes it."""
+    """The deployed stack: its URLs, its resources by kind, and the function as Lambda describes it."""
     cloudformation, name = lab.client("cloudformation"), lab.app_stack
+    outputs = lab.outputs(name)
     resources = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
     kinds = Counter(one["ResourceType"] for page in resources for one in page["StackResourceSummaries"])
-    function = lab.client("lambda").get_function_configuration(
-        FunctionName=lab.outputs(lab.app_stack)["PredictFunction"]
-    )
+    function = lab.client("lambda").get_function_configuration(FunctionName=outputs["PredictFunction"])
     return {
         "front_page": hello_url(lab),
+        "inbox": f"s3://{outputs['InboxBucket']}/{INBOX}" if "InboxBucket" in outputs else "",
         "stack": name,
         "resources": dict(sorted(kinds.items())),
         "function": {key: function[key] for key in ("Runtime", "MemorySize", "Timeout", "CodeSize")},
@@ -53,13 +54,13 @@ def card(model: str) -> dict | None:
 
 
 def model_facts(model: dict[str, Any]) -> dict[str, str]:
-    """What a model says of itself in an answer's `model`, in the words of the report; {} where it says nothing."""
+    """A model's facts from an answer's `model`, in the words of the report; {} where it has none."""
     said = model.get("input", {})
-    fit = "its middle square" if said.get("fit") == "centre-crop" else "the whole picture, squashed"
+    fit = "its middle square" if said.get("fit") == "centre-crop" else "the whole image, squashed"
     facts = {
         "Network": model.get("architecture"),
         "Classes": f"{model['classes']:,}" if "classes" in model else None,
-        "Looks at": f"{fit}, at {said['size']} × {said['size']} pixels" if said else None,
+        "Input": f"{fit}, at {said['size']} × {said['size']} pixels" if said else None,
         "Licence": model.get("licence"),
         "Not for": model.get("not_for"),
     }
@@ -87,8 +88,8 @@ def write(run: Run, folder: Path) -> Path:
         card=card(model),
         said=model_facts(run.prediction.get("model", {})),
         limit=UNZIPPED_BYTES,
-        steps={**steps, "way there and back": max(0.0, 1000 * run.request_seconds - sum(steps.values()))},
-        picture=base64.b64encode(sample_path(run.sample).read_bytes()).decode(),
+        steps={**steps, "outside of the function": max(0.0, 1000 * run.request_seconds - sum(steps.values()))},
+        image=base64.b64encode(sample_path(run.sample).read_bytes()).decode(),
     )
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")

@@ -286,8 +286,16 @@ def describe(run: Run, lab: Lab) -> None:
     run.facts = report.facts(lab)
 
 
+def ending(run: Run, place: str) -> list[str]:
+    """The lines that a deploy ends with: where its report is, where to ask, and one prediction."""
+    lines = [f"Report    {place}", f"Page      {run.facts['front_page']}", f"Endpoint  {run.endpoint}"]
+    if run.facts["inbox"]:
+        lines.append(f"Inbox     {run.facts['inbox']}")
+    return lines + [f"          {one['probability']:6.1%}  {one['class']}" for one in run.prediction["predictions"]]
+
+
 def deploy(chosen: argparse.Namespace) -> int:
-    """Check everything that can be checked first, run the notebooks, print the URL and one prediction."""
+    """Check everything that can be checked first, run the notebooks, print the URLs and one prediction."""
     alone_ = SHIP if chosen.ship else SCALE if chosen.scale else ()
     paths, parameters = notebooks(alone=alone_), parameters_of(chosen)
     share(parameters, paths)
@@ -307,9 +315,7 @@ def deploy(chosen: argparse.Namespace) -> int:
                 return 1
         describe(run, lab)
         write_pages(run, folder)
-        print(f"\nReport    {folder.relative_to(ROOT)}/report.html\nEndpoint  {run.endpoint}")
-        for line in run.prediction["predictions"]:
-            print(f"          {line['probability']:6.1%}  {line['class']}")
+        print("", *ending(run, f"{folder.relative_to(ROOT)}/report.html"), sep="\n")
     return 0
 
 

@@ -32,7 +32,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     if method not in METHODS.split(", "):
         message = f"{_shown(method)} is not allowed on /: use GET or POST"
         return _json(405, _problem("method_not_allowed", message), {"Allow": METHODS})
-    answer = _page() if method != "POST" and wants_html(event.get("headers")) else _json(200, _greeting(event))
+    answer = _page() if method != "POST" and wants_html(event.get("headers")) else _json(200, _greeting())
     if method == "HEAD":
         answer["body"] = ""
     return answer
@@ -113,14 +113,17 @@ def _digest(source: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
-def _greeting(event: dict[str, Any]) -> dict[str, str]:
-    request_context = event.get("requestContext")
-    stage = request_context.get("stage") if isinstance(request_context, dict) else None
+def _greeting() -> dict[str, str]:
+    """The JSON of the front page. An event does not tell the URL that the client asked (a custom domain, the emulator),
+    so `predict` is relative to it: https://www.rfc-editor.org/rfc/rfc3986#section-5
+    """
     return {
         "message": "Hello World",
         "lab": "Serverless Predictions at Scale",
-        "predict": f"/{stage}/predict" if isinstance(stage, str) else "/predict",
-        "usage": "GET <predict>?url=<address of an image>&top=5, or POST an image's bytes to it" + USAGE.get(AUTH, ""),
+        "predict": "predict",
+        "usage": "GET predict?url=<URL of an image>&top=5, or POST an image's bytes to predict"
+        + USAGE.get(AUTH, "")
+        + "; predict is relative to this URL with / at its end",
     }
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -88,6 +89,7 @@ def test_the_page_the_preflight_and_unknown_paths_stay_open(keyed, url):
     assert page.status_code == 200 and '<html lang="en" data-auth="key">' in page.text
     greeting = requests.get(client.hello_url(keyed), timeout=120).json()
     assert "x-api-key" in greeting["usage"]
+    assert urljoin(client.hello_url(keyed), greeting["predict"]) == client.predict_url(keyed)
     preflight = ask(url, method="OPTIONS")
     assert preflight.status_code == 204
     assert preflight.headers["Access-Control-Allow-Headers"] == "Content-Type, X-Api-Key"

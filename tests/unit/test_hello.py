@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urljoin
 
 import cv2
 import numpy as np
@@ -51,7 +52,27 @@ def test_post_is_json_for_everybody(accept):
     answer = ask("POST", accept=accept)
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"])["message"] == "Hello World"
-    assert json.loads(answer["body"])["predict"] == "/Prod/predict"
+
+
+@pytest.mark.parametrize(
+    ("front_page", "predict"),
+    [
+        (
+            "https://a1.execute-api.us-east-1.amazonaws.com/Prod/",
+            "https://a1.execute-api.us-east-1.amazonaws.com/Prod/predict",
+        ),
+        ("https://images.example/", "https://images.example/predict"),  # custom domains
+        ("https://images.example/lab/", "https://images.example/lab/predict"),
+        (
+            "http://127.0.0.1:4566/restapis/a1/Prod/_user_request_/",
+            "http://127.0.0.1:4566/restapis/a1/Prod/_user_request_/predict",
+        ),
+    ],
+)
+def test_the_greeting_leads_to_predict_from_each_url(front_page, predict):
+    greeting = json.loads(ask()["body"])
+    assert urljoin(front_page, greeting["predict"]) == predict
+    assert "relative to this URL with / at its end" in greeting["usage"] and greeting["usage"].isascii()
 
 
 def test_head_has_the_headers_and_no_body():

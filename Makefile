@@ -40,7 +40,7 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 	@echo 'Choices: TARGET=local|aws MODEL=practice|efficientnet-lite0|imagenet|<path or prefix> PRECISION=float32|int8 REGION= PROJECT_ID= PORT=4566 PYTHON='
 	@python="$(PYTHON)"; [ -z "$$python" ] || { \
-		echo 'make deploy takes the parameters of both stacks, too; one that is not named stays as it is:'; \
+		echo 'make deploy takes the parameters of both stacks, too, here with their defaults on AWS. One that is not named keeps its deployed value:'; \
 		PYTHONPATH=notebooks "$$python" -m workshop.choices; }
 
 # Before anything is installed or started: is everything known, and possible, that is chosen?

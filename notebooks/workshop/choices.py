@@ -65,7 +65,7 @@ class Parameter:
 
     @property
     def expected(self) -> str:
-        """Which values are taken, in words."""
+        """The values that are taken, in words."""
         rules = self.rules
         if constraint := self._text("ConstraintDescription"):
             return constraint
@@ -368,10 +368,11 @@ def check_given(commands: Sequence[str], given: Iterable[str], makefile: str) ->
 
 
 def table() -> str:
-    """The parameters that can be chosen, a line each: name, default, what is expected."""
-    rows = [(f"{parameter.name}={parameter.default}", parameter.expected) for parameter in choosable().values()]
+    """The parameters that can be chosen, one in a line: name, default on AWS, expected values, note."""
+    notes = {name: f"; {note}" for name, note in together.LOCAL_NOTES.items()}
+    rows = [(f"{name}={each.default}", each.expected + notes.get(name, "")) for name, each in choosable().items()]
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"  {name:{width}}  {expected}" for name, expected in rows)
+    return "\n".join(f"  {name:{width}}  {text}" for name, text in rows)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,6 +9,14 @@ from collections.abc import Mapping
 THIS = "python{}.{}".format(*sys.version_info)  # the emulator's Python is that of the set-up
 HERE = {"aarch64": "arm64"}.get(platform.machine(), "x86_64")  # this machine's architecture, as Lambda calls it
 
+# The template's own default of Auth is for an endpoint that the Internet reaches.
+LOCAL_DEFAULTS = {"Auth": "none"}
+LOCAL_NOTES = {
+    **{name: f"on the emulator the default is {value}" for name, value in LOCAL_DEFAULTS.items()},
+    "Runtime": "with TARGET=aws alone: the emulator runs functions by the workbook's Python",
+    "Architecture": "the emulator takes only that of this machine",
+}
+
 
 def problem(values: Mapping[str, str]) -> str | None:
     """The first thing that is wrong with choices, by their names on make's command line; None where nothing is.

@@ -250,6 +250,8 @@ def test_help_lists_what_can_be_chosen_with_the_templates_defaults():
     for name, parameter in choices.choosable().items():
         assert f"  {name}={parameter.default} " in listed, name
     assert not [name for name in choices.FILLED if f" {name}=" in listed]
+    (auth,) = [line for line in listed.splitlines() if line.startswith("  Auth=")]
+    assert auth.split("  ")[-1] == "one of none, key, iam; on the emulator the default is none"
 
 
 def test_the_check_needs_the_standard_library_alone():

@@ -55,8 +55,9 @@ def application(
         **choices.of(choices.APPLICATION, chosen),
     }
     deployed = stacks.parameters(lab.client("cloudformation"), lab.app_stack)
-    if lab.target == "local" and "Auth" not in deployed:
-        named.setdefault("Auth", "none")  # the template's own default is for an endpoint that the Internet reaches
+    if lab.target == "local":
+        for name in together.LOCAL_DEFAULTS.keys() - deployed.keys():
+            named.setdefault(name, together.LOCAL_DEFAULTS[name])
     if lab.endpoint_url:
         named |= {"Runtime": together.THIS, "Architecture": together.HERE}
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import can_ada
 
-from .errors import failure
+from .errors import BY_POST, failure
 
 MAX_URL_LENGTH = 8192  # presigned URLs run to about 2,000 characters
 _DEFAULT_PORT = {"http": 80, "https": 443}
@@ -76,7 +76,9 @@ class AllowedHosts:
         for entry in filter(None, (part.strip() for part in text.split(","))):
             match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(?::([0-9]{1,5}))?", entry)
             if not match:
-                raise ValueError(f"ALLOWED_PRIVATE_HOSTS: {entry!r} is not `host` or `host:port`")
+                raise ValueError(
+                    f"ALLOWED_PRIVATE_HOSTS: {entry!r} is not `host` or `host:port`: deploy with a list of these"
+                )
             entries.add((match[1].strip("[]").lower(), int(match[2]) if match[2] else None))
         return cls(frozenset(entries))
 
@@ -112,7 +114,10 @@ def parse(text: str, base: Target | None = None) -> Target:
     """
     text = text.strip("".join(map(chr, range(0x21))))
     if len(text) > MAX_URL_LENGTH:
-        raise failure("url_malformed", f"the URL has {len(text)} characters; at most {MAX_URL_LENGTH} are allowed")
+        message = (
+            f"the URL has {len(text)} characters, and {MAX_URL_LENGTH} are allowed: use a shorter URL, or {BY_POST}"
+        )
+        raise failure("url_malformed", message)
     if base:
         text = re.sub("[^\x00-\x7f]", lambda found: f"%{ord(found[0]):02X}", text)
     else:
@@ -125,7 +130,7 @@ def parse(text: str, base: Target | None = None) -> Target:
     if scheme not in _DEFAULT_PORT:
         raise failure("url_malformed", f"the URL must start with http:// or https://, not {scheme[:20]}:")
     if url.has_credentials():
-        raise failure("url_malformed", "the URL holds a user name or password; leave them out")
+        raise failure("url_malformed", "the URL holds a user name or password: leave them out")
     if len(host) > 253 or not (":" in host or all(0 < len(label) < 64 for label in host.split("."))):
         raise failure(
             "url_malformed",
@@ -133,7 +138,10 @@ def parse(text: str, base: Target | None = None) -> Target:
         )
     port = int(url.port) if url.port else _DEFAULT_PORT[scheme]
     if port in _BAD_PORTS:
-        raise failure("url_malformed", f"port {port} is not one that serves pictures over {scheme}")
+        raise failure(
+            "url_malformed",
+            f"port {port} belongs to another protocol: leave it out, or use the port that serves {scheme}",
+        )
     inherited = base is not None and not re.match(r"([A-Za-z][A-Za-z0-9+.-]*:)?[/\\]{2}", text)
     named = not re.fullmatch("[0-9.]+", host) or host in text or inherited
     href = url.href.partition("#")[0]
@@ -150,6 +158,6 @@ def _check_beginning(text: str) -> None:
     if not authority:
         raise failure("url_malformed", "the URL names no host: expected http(s)://host[:port]/path")
     if "@" in authority[1]:
-        raise failure("url_malformed", "the URL holds a user name or password; leave them out")
+        raise failure("url_malformed", "the URL holds a user name or password: leave them out")
     if re.search(r"[\x00-\x20\x7f\\]", authority[1]):
-        raise failure("url_malformed", "the URL's host holds a blank, a control character or a backslash")
+        raise failure("url_malformed", "the URL's host holds a blank, a control character or a backslash: leave it out")

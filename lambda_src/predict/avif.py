@@ -12,7 +12,7 @@ from .picture import Cap, Picture, continued, opened
 _CONTAINERS = {b"meta": 12, b"iprp": 8, b"ipco": 8}  # and where in them the boxes begin
 _PQ, _HLG = 16, 18  # of ITU-T H.273, transfer characteristics
 _HIGH_RANGE = (
-    "the picture has a high dynamic range and was not tone-mapped: it may look washed out to the model; "
+    "the image has a high dynamic range and was not tone-mapped: it may look washed out to the model; "
     "a copy in standard range predicts better"
 )
 

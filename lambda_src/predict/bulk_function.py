@@ -146,7 +146,7 @@ def _parts(results: str, precision: str, sha256: str, top: int) -> str:
 
 def _prefix(value: Any, root: str) -> str:
     if not isinstance(value, str) or not value.startswith(root) or not value.endswith("/") or value == root:
-        raise ValueError(f"expected a prefix like {root}my-pictures/, got {value!r}")
+        raise ValueError(f"expected a prefix like {root}my-images/, got {value!r}")
     return value
 
 
@@ -197,15 +197,16 @@ def _fetch(image: Image) -> bytes | PredictionError:
     from botocore.exceptions import ClientError
 
     if image.size > fetching.MAX_BYTES:
-        return failure("image_too_large", f"the image has {image.size} bytes; at most {fetching.MAX_BYTES} are read")
+        message = f"the image has {image.size} bytes, and at most {fetching.MAX_BYTES} are read: upload a smaller image"
+        return failure("image_too_large", message)
     if image.size == 0:
-        return failure("not_an_image", "the object is empty")
+        return failure("not_an_image", "the object is empty: upload the image again")
     try:
         return s3_client().get_object(Bucket=bucket_name(), Key=image.key, IfMatch=image.etag)["Body"].read()
     except ClientError as problem:
         if problem.response["Error"]["Code"] in ("NoSuchKey", "404", "PreconditionFailed", "412"):
             # It is gone or another by now; `collect` leaves out what is not the present version.
-            return failure("host_answer", "the image was replaced or deleted after it was listed")
+            return failure("host_answer", "the image was replaced or deleted after it was listed: run the job again")
         raise
 
 

@@ -60,4 +60,4 @@ def _asked(host: str, port: int | None, path: str, headers: Mapping[str, str]) -
 
 
 def _none(detail: str) -> PredictionError:
-    return failure("model_store_unreachable", "the function did not get the credentials of its role; try again", detail)
+    return failure("model_store_unreachable", "the function did not get the credentials of its role: try again", detail)

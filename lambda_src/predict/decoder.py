@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import STATUS, PredictionError, failure
+from .errors import NO_MEMORY, STATUS, PredictionError, failure
 from .fitting import DEFAULT, Fitting
 
 _MEGABYTE = 1 << 20
@@ -109,7 +109,7 @@ class DecoderProcess:
                         raise
                     raise self._crash(self._child[0]) from None
         if reply is None:
-            raise failure("time_limit", f"the image did not decode within {max_seconds:.1f} s")
+            raise failure("time_limit", f"the image did not decode within {max_seconds:.1f} s: send a smaller image")
         if isinstance(reply, dict):
             raise PredictionError(reply["code"], STATUS[reply["code"]], reply["message"], reply["detail"])
         side = math.isqrt(len(reply.batch) // 3)
@@ -171,9 +171,11 @@ class DecoderProcess:
         exit_code = process.exitcode
         self._stop()
         if exit_code == -signal.SIGKILL:  # the system's answer to a lack of memory
-            return failure("image_too_large", "the image needs more memory to decode than there is")
+            return failure("image_too_large", NO_MEMORY)
         return failure(
-            "image_broken", "the image crashes its decoder: it is damaged", f"decoder exited with {exit_code}"
+            "image_broken",
+            "the image is damaged and crashes its decoder: save it again",
+            f"decoder exited with {exit_code}",
         )
 
     def _stop(self) -> None:
@@ -239,7 +241,7 @@ def _reply(
         shared[: len(made.batch)] = made.batch
         return {"bytes": len(made.batch), "partial": made.partial, "notes": made.notes}
     except MemoryError:
-        problem = failure("image_too_large", "the image needs more memory to decode than there is")
+        problem = failure("image_too_large", NO_MEMORY)
     except PredictionError as refused:
         problem = refused
     return {"code": problem.code, "message": problem.message, "detail": problem.detail}

@@ -33,7 +33,7 @@ class Description:
             raise ValueError(f"it is not of schema {SCHEMA}")
         said = about.get("input")
         if not isinstance(said, dict):
-            raise ValueError("it has no member input, which says how pictures are fitted")
+            raise ValueError("it has no member input, which says how images are fitted")
         fitting = Fitting.of(said)
         shown = {name: said[name] for name in ("size", "fit", "fraction") if said.get(name) is not None}
         told = {name: about[name] for name in _TOLD if name in about} | {"input": shown}

@@ -47,9 +47,9 @@ GUARD_STATUS = {
 
 
 class PredictionError(Exception):
-    """What a request fails with when the failure has a name in the contract.
+    """A request's failure that has a name in the contract.
 
-    `code`: a stable identifier; `status`: the HTTP status; `message`: what was expected, what came and what to do, fit
+    `code`: a stable identifier; `status`: the HTTP status; `message`: one line, what is wrong and what to do, fit
     for the client: no credential, no query string of a URL, no path of this machine. `detail` is for the log alone.
     """
 
@@ -63,6 +63,10 @@ class PredictionError(Exception):
     def body(self) -> dict:
         """The response's body."""
         return {"error": {"code": self.code, "message": self.message}}
+
+
+BY_POST = "send the image's bytes by POST"  # the remedy when a host or a URL does not give an image
+NO_MEMORY = "the image needs more memory to decode than there is: send a smaller image"
 
 
 def failure(code: str, message: str, detail: str = "") -> PredictionError:

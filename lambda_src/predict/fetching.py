@@ -1,13 +1,12 @@
-"""Fetch an image from an address that a stranger named, without reaching anything that is not public.
+"""Fetch an image from a URL that a stranger named, without reaching anything that is not public.
 
 Each hop resolves its host once, refuses it unless every address is public, and connects to the very address that it
-checked, so that a name which answers differently the second time gains nothing. What an attacker would want instead of
-a picture: the runtime API on 127.0.0.1:9001, instance metadata on 169.254.169.254, hosts inside a VPC.
+checked, so that a name which answers differently the second time gains nothing. An attacker would want instead of an
+image: the runtime API on 127.0.0.1:9001, instance metadata on 169.254.169.254, hosts inside a VPC.
 See https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_Prevention_Cheat_Sheet.html
 """
 
 import contextlib
-import email.utils
 import functools
 import http.client
 import io
@@ -25,7 +24,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from . import codings
 from .addresses import Address, AllowedHosts, Target, is_public, parse
-from .errors import PredictionError, failure, shown
+from .cookies import Cookies
+from .errors import BY_POST, PredictionError, failure, shown
 from .room import Room, Share
 
 MAX_BYTES = 10_000_000  # coded, and decoded
@@ -43,7 +43,6 @@ _HEADERS_READ = (
 )  # fmt: skip
 _REDIRECTS = (300, 301, 302, 303, 307, 308)
 _WITHOUT_AN_IMAGE = (204, 205, 206)
-_MAX_COOKIES, _COOKIE_BYTES = 20, 4096
 _HEADERS = {
     "Accept": "image/avif,image/webp,image/*;q=0.9,*/*;q=0.5",
     "Accept-Encoding": "identity",  # images are compressed already
@@ -76,50 +75,9 @@ class _Clock:
         return min(left, most)
 
     def timeout(self):
-        return failure("fetch_timeout", f"the image's host did not deliver within {self._seconds:.1f} s")
-
-
-class _Cookies:
-    """What hosts set on the way to an image: some redirect to the same address and wait for their cookie there.
-
-    Each goes back to the very host that set it, for as long as one fetch takes.
-    """
-
-    def __init__(self):
-        self._values: dict[tuple[str, str], tuple[str, bool]] = {}  # by host and name: the value, and whether TLS only
-
-    def take(self, target: Target, lines: Iterable[str]) -> None:
-        """Keep what the Set-Cookie `lines` of the host set, as far as there is room."""
-        for line in lines:
-            pair, *attributes = line.split(";")
-            name, equals, value = (part.strip() for part in pair.partition("="))
-            said = {key.strip().lower(): text.strip() for key, _, text in (part.partition("=") for part in attributes)}
-            if not equals or re.search(r"[\x00-\x1f\x7f]", name + value) or len(name + value) > _COOKIE_BYTES:
-                continue
-            if _is_over(said):
-                self._values.pop((target.host, name), None)
-            elif len(self._values) < _MAX_COOKIES or (target.host, name) in self._values:
-                self._values[target.host, name] = (value, "secure" in said)
-
-    def header(self, target: Target) -> dict[str, str]:
-        """The request's header; none where nothing is kept for the host."""
-        kept = [
-            f"{name}={value}"
-            for (host, name), (value, is_secure) in self._values.items()
-            if host == target.host and (target.scheme == "https" or not is_secure)
-        ]
-        return {"Cookie": "; ".join(kept)} if kept else {}
-
-
-def _is_over(attributes: dict[str, str]) -> bool:
-    """Whether a cookie's attributes say that it is to be forgotten."""
-    if re.fullmatch("-?[0-9]{1,20}", attributes.get("max-age", "")):
-        return int(attributes["max-age"]) <= 0
-    expires = email.utils.parsedate_tz(attributes.get("expires", ""))
-    try:
-        return expires is not None and email.utils.mktime_tz(expires) <= time.time()
-    except (ValueError, OverflowError):
-        return False
+        return failure(
+            "fetch_timeout", f"the image's host did not deliver within {self._seconds:.1f} s: try again, or {BY_POST}"
+        )
 
 
 def fetch(
@@ -143,7 +101,7 @@ def fetch(
     Raises PredictionError: 400 `url_malformed` or `address_not_public`; 413 `image_too_large`; 502 `host_not_found`,
     `host_unreachable`, `host_certificate`, `host_answer` or `too_many_redirects`; 504 `fetch_timeout`.
     """
-    clock, cookies = _Clock(max_seconds), _Cookies()
+    clock, cookies = _Clock(max_seconds), Cookies()
     headers = {"User-Agent": f"ServerlessPredictions/1.0 (+{contact})", **_HEADERS}
     target = parse(url)
     for _hop in range(max_redirects + 1):
@@ -155,9 +113,10 @@ def fetch(
             target = parse(answer, target)
         except PredictionError as problem:  # the host's mistake, not the client's
             raise failure(
-                "host_answer", f"{shown(target.host)} redirects to what cannot be fetched: {problem}"
+                "host_answer",
+                f"{shown(target.host)} redirects to a URL that cannot be fetched ({problem}): use the image's own URL",
             ) from None
-    raise failure("too_many_redirects", f"the address redirects more than {max_redirects} times")
+    raise failure("too_many_redirects", f"the URL redirects more than {max_redirects} times: use the image's own URL")
 
 
 def _public_addresses(target: Target, clock: _Clock, allowed: AllowedHosts, resolver: Resolver) -> list[Address]:
@@ -167,7 +126,7 @@ def _public_addresses(target: Target, clock: _Clock, allowed: AllowedHosts, reso
     if private and not allowed.allow(target.let_through_as, target.port):
         raise failure(
             "address_not_public",
-            f"{shown(target.host)} is not a public address; only hosts on the public Internet are fetched from",
+            f"{shown(target.host)} is not on the public Internet: use a public URL, or {BY_POST}",
             f"resolved to {', '.join(map(str, private))}",
         )
     return found
@@ -187,9 +146,13 @@ def _resolve(target: Target, clock: _Clock, resolver: Resolver) -> list[Address]
     thread.start()
     thread.join(clock.left(_READ_SECONDS))
     if not outcome:
-        raise failure("fetch_timeout", f"looking up {shown(target.host)} took too long")
+        raise failure(
+            "fetch_timeout", f"{shown(target.host)} was not found in time: check the URL's spelling, or try again"
+        )
     if isinstance(outcome[0], Exception) or not outcome[0]:
-        raise failure("host_not_found", f"{shown(target.host)} has no address", str(outcome[0]))
+        raise failure(
+            "host_not_found", f"{shown(target.host)} has no IP address: check the URL's spelling", str(outcome[0])
+        )
     return outcome[0]
 
 
@@ -197,7 +160,7 @@ def _get(
     target: Target,
     addresses: list[Address],
     headers: dict[str, str],
-    cookies: _Cookies,
+    cookies: Cookies,
     clock: _Clock,
     max_bytes: int,
     ssl_context: ssl.SSLContext | None,
@@ -221,7 +184,7 @@ def _get(
             raise clock.timeout() from None
         raise failure(
             "host_answer",
-            f"{shown(target.host)} broke off or answered what is not HTTP",
+            f"{shown(target.host)} broke off, or its answer is not HTTP: try again, or {BY_POST}",
             f"{type(problem).__name__}: {problem}",
         ) from None
     finally:
@@ -251,7 +214,7 @@ def _connect(
             connection.close()
             raise failure(
                 "host_certificate",
-                f"no secure connection to {shown(target.host)}: its certificate or its TLS is not acceptable",
+                f"no secure connection to {shown(target.host)}, whose certificate or TLS is not valid: {BY_POST}",
                 str(cause),
             ) from None
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as cause:
@@ -261,8 +224,10 @@ def _connect(
     detail = f"{type(problem).__name__}: {problem}"
     refused = isinstance(problem, urllib3.exceptions.NewConnectionError)  # which urllib3 counts among the time-outs
     if isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)) and not refused:
-        raise failure("fetch_timeout", f"{shown(target.host)} did not accept the connection in time", detail)
-    raise failure("host_unreachable", f"{shown(target.host)} refused the connection on port {target.port}", detail)
+        message = f"{shown(target.host)} did not accept the connection in time: try again, or {BY_POST}"
+        raise failure("fetch_timeout", message, detail)
+    message = f"{shown(target.host)} takes no connection on port {target.port}: check the URL, or {BY_POST}"
+    raise failure("host_unreachable", message, detail)
 
 
 @functools.cache
@@ -352,7 +317,8 @@ def _ask(
 def _location(target: Target, response: urllib3.response.HTTPResponse) -> str:
     location = response.headers.get("location")
     if not location:
-        raise failure("host_answer", f"{shown(target.host)} answered {response.status} without a Location")
+        message = f"{shown(target.host)} answered {response.status} without a Location: use the image's own URL"
+        raise failure("host_answer", message)
     return location
 
 
@@ -360,7 +326,8 @@ def _body(
     target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int, share: Share
 ) -> bytes:
     if not 200 <= response.status < 300 or (response.status in _WITHOUT_AN_IMAGE and not _is_whole(response)):
-        raise failure("host_answer", f"{shown(target.host)} answered {response.status} instead of 200 with an image")
+        message = f"{shown(target.host)} answered {response.status} instead of 200 with an image"
+        raise failure("host_answer", f"{message}: {_remedy(response.status)}")
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > max_bytes:
         raise _too_large(max_bytes)
@@ -375,13 +342,23 @@ def _body(
     return bytes(body)
 
 
+def _remedy(status: int) -> str:
+    if status in (404, 410):
+        return "check the URL's spelling, and that the image is still there"
+    if status in (401, 402, 403, 407, 451):
+        return f"it does not give the image to this endpoint; {BY_POST}"
+    if status in (408, 425, 429) or status >= 500:
+        return f"try again later, or {BY_POST}"
+    return f"open the URL in a browser, or {BY_POST}"
+
+
 def _decoded(target: Target, coding: str, body: bytes, max_bytes: int, share: Share) -> bytes:
     try:
         decoded = codings.decode(body, coding, max_bytes)
     except codings.CodingError as problem:
         raise failure(
             "host_answer",
-            f"{shown(target.host)} says Content-Encoding {shown(coding)}, and the body does not decode from it",
+            f"{shown(target.host)} says Content-Encoding {shown(coding)}, which the body does not have: {BY_POST}",
             str(problem),
         ) from None
     if len(decoded) > max_bytes:
@@ -397,4 +374,4 @@ def _is_whole(response: urllib3.response.HTTPResponse) -> bool:
 
 
 def _too_large(max_bytes: int):
-    return failure("image_too_large", f"the image has more than {max_bytes} bytes")
+    return failure("image_too_large", f"the image has more than {max_bytes} bytes: use a smaller image")

@@ -53,7 +53,7 @@ class Fitting(NamedTuple):
         if fit == SQUASH:
             return cls(size)
         if fit != CENTRE_CROP:
-            raise ValueError(f"its pictures are fitted by {fit!r}: expected {SQUASH!r} or {CENTRE_CROP!r}")
+            raise ValueError(f"its images are fitted by {fit!r}: expected {SQUASH!r} or {CENTRE_CROP!r}")
         if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
             raise ValueError(f"its centre crop has the fraction {fraction!r}: expected a number above 0, at most 1")
         return cls(size, float(fraction))

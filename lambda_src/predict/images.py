@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 from PIL import Image, ImageMath
 
 from . import fitting, jpeg, resizing, signatures
-from .errors import PredictionError, failure
+from .errors import NO_MEMORY, PredictionError, failure
 from .fitting import Fitting
 from .picture import WHITE, Picture, Unsupported, grey_of_16_bits
 
@@ -24,7 +24,6 @@ _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: 
           5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
           8: Image.Transpose.ROTATE_90}  # fmt: skip
 _REDUCED_FROM = 16  # pixels for each of the input's from which averaging whole blocks first is quicker
-_NO_MEMORY = "the image needs more memory to decode than there is"
 
 
 class Decoded(NamedTuple):
@@ -72,7 +71,8 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -
     def cap(width: int, height: int) -> None:
         if width * height > max_pixels:
             raise failure(
-                "image_too_large", f"the image has {width} x {height} pixels; at most {max_pixels} are decoded"
+                "image_too_large",
+                f"the image has {width} x {height} pixels, and at most {max_pixels} are decoded: send a smaller image",
             )
 
     with warnings.catch_warnings():
@@ -86,28 +86,32 @@ def read(data: bytes, max_pixels: int = MAX_PIXELS, enough: int | None = None) -
         except PredictionError:
             raise
         except Image.DecompressionBombError:
-            raise failure("image_too_large", f"the image has far more than {MAX_PIXELS} pixels") from None
+            raise failure(
+                "image_too_large", f"the image has far more than {MAX_PIXELS} pixels: send a smaller image"
+            ) from None
         except MemoryError:
-            raise failure("image_too_large", _NO_MEMORY) from None
+            raise failure("image_too_large", NO_MEMORY) from None
         except Unsupported as problem:
             raise failure("not_an_image", str(problem)) from None
         # Pillow's decoders raise almost any built-in exception on bytes that were damaged with care.
         except Exception as problem:
             raise failure(
                 "image_broken",
-                f"the file starts as {kind} but does not decode: it is truncated or damaged",
+                f"the file starts as {kind} and does not decode: it is truncated or damaged, so save it again",
                 f"{type(problem).__name__}: {problem}",
             ) from None
 
 
 def _unknown(data: bytes) -> str:
-    """What to say of bytes that are of none of the formats."""
+    """The message about bytes that are of none of the formats."""
     name = signatures.name_of(data)
     if not name and (description := signatures.known_to_pillow(data)):
         name = f"of another format ({description}): save it as a JPEG or PNG"
     if name:
         return f"the {len(data)} bytes are {name}. Supported formats: {', '.join(FORMATS)}"
-    return f"the {len(data)} bytes are not an image of a supported format ({', '.join(FORMATS)})"
+    if not data:
+        return f"the image is empty: check that its file or its URL holds one. Supported formats: {', '.join(FORMATS)}"
+    return f"the {len(data)} bytes are not an image of a supported format: send one of {', '.join(FORMATS)}"
 
 
 def _finished(picture: Picture) -> Decoded:
@@ -117,14 +121,14 @@ def _finished(picture: Picture) -> Decoded:
         if 2 * picture.came < height:
             raise failure(
                 "image_broken",
-                "the file is truncated or damaged: less than half of the picture's rows came. Send the whole file",
+                "the file is truncated or damaged, and less than half of the image's rows came: send the whole file",
                 f"{picture.came} of {height} rows came",
             )
         share = min(99, 100 * picture.came // height)
         notes += (
-            f"the file is truncated or damaged: {share} % of the picture's rows came, and the others are white"
+            f"the file is truncated or damaged: {share} % of the image's rows came, and the others are white"
             if picture.missing
-            else "the file is truncated or damaged: the picture came, but not all of its detail",
+            else "the file is truncated or damaged: the image came, but not all of its detail",
         )
     image = _to_rgb(picture.image)
     if picture.missing:
@@ -184,7 +188,7 @@ def prepare(picture: Image.Image, fitting: Fitting = fitting.DEFAULT) -> memoryv
     Raises ValueError for another mode.
     """
     if picture.mode != "RGB":
-        raise ValueError(f"expected a picture of mode RGB, got {picture.mode}")
+        raise ValueError(f"expected an image of mode RGB, got {picture.mode}")
     size = fitting.size
     left, top, width, height = fitting.box(*picture.size)
     across, down = (max(1, 2 * int(side) // (_REDUCED_FROM * size)) for side in (width, height))

@@ -70,7 +70,10 @@ class Record:
         """Time a stage; yields the seconds that are left. Raises PredictionError 504 when there are none."""
         begun = time.monotonic()
         if begun >= self.deadline:
-            raise failure("time_limit", f"the request ran out of time before the stage {name!r}")
+            raise failure(
+                "time_limit",
+                f"the request ran out of time before the stage {name!r}: try again, or send a smaller image",
+            )
         try:
             yield self.deadline - begun
         finally:
@@ -126,7 +129,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
             refused = problem
         else:
             defect = problem
-            refused = failure("internal_error", "the function failed; the failure is in its log")
+            refused = failure(
+                "internal_error", "the function failed: try another image, and tell its owner, whose log has the error"
+            )
         record.refused(refused)
         status, body = refused.status, refused.body()
         headers |= {"Allow": ", ".join(METHODS)} if refused.code == "method_not_allowed" else {}
@@ -156,7 +161,7 @@ def _in_query(request: Request) -> payload.Asked:
     """`GET /predict?url=<http(s) URL>&top=5`"""
     parameters = request.parameters({"url", "top"})
     if "url" not in parameters:
-        raise failure("parameter_missing", "the parameter url is missing: GET /predict?url=<address of an image>&top=5")
+        raise failure("parameter_missing", "the parameter url is missing: GET /predict?url=<URL of an image>&top=5")
     return payload.Asked(payload.parse_top(parameters.get("top")), url=parameters["url"])
 
 
@@ -274,7 +279,8 @@ def _allowed_hosts(text: str) -> fetching.AllowedHosts:
 def _contact(text: str) -> str:
     if not re.fullmatch(r"[!-'*-~]{1,200}", text):  # it goes into a header, in brackets
         raise failure(
-            "misconfigured", "CONTACT_URL is no address of printable ASCII, without blanks and round brackets"
+            "misconfigured",
+            "CONTACT_URL must be printable ASCII without blanks and brackets: deploy with another ContactUrl",
         )
     return text
 

@@ -64,7 +64,9 @@ class ModelStore:
         names = ("MODEL_STORE_BUCKET_NAME", *files)
         missing = [name for name in names if not environ.get(name)]
         if missing:
-            raise failure("misconfigured", f"the function's environment lacks {', '.join(missing)}")
+            raise failure(
+                "misconfigured", f"the function's environment lacks {', '.join(missing)}: deploy the stack again"
+            )
         bucket, params, symbol, synset = (environ[name] for name in names)
         return cls(bucket, environ.get("MODEL_STORE_PREFIX", "").strip("/"), params, symbol, synset)
 
@@ -122,7 +124,9 @@ class ModelStore:
             if rejection:
                 rejection.check(predictor.shapes)
         except (ValueError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
-            raise failure("model_not_usable", f"the model {self.name} cannot run: {problem}") from problem
+            raise failure(
+                "model_not_usable", f"the model {self.name} cannot run ({problem}): deploy another model"
+            ) from problem
         return Model(predictor, labels, self.name, self.precision, sha256, description)
 
     def _description(self, manifest: Future, about: Future, described: Callable[[Description], None]) -> Description:
@@ -135,7 +139,10 @@ class ModelStore:
             try:
                 found = Description.read(bytes(data))
             except ValueError as problem:
-                raise failure("model_not_usable", f"the {ABOUT} of {self.name} is not usable: {problem}") from problem
+                raise failure(
+                    "model_not_usable",
+                    f"the {ABOUT} of {self.name} is not usable ({problem}): mend it, and upload the model again",
+                ) from problem
         described(found)
         return found
 
@@ -202,7 +209,7 @@ def loaded_model(max_seconds: float = 25.0) -> Model:
     deadline = time.monotonic() + max_seconds
     if _ahead:
         if not wait([_ahead], max_seconds).done:
-            raise failure("time_limit", "the model did not load in time; try again")
+            raise failure("time_limit", "the model did not load in time: try again")
         loading, _ahead = _ahead, None
         if not loading.exception():
             _model = loading.result()
@@ -219,7 +226,7 @@ def check_sums(manifest: bytes, digests: Mapping[str, str]) -> None:
     listed = parse_manifest(manifest.decode("utf-8", "replace"))
     for file, digest in digests.items():
         if file not in listed:
-            raise failure("model_file_mismatch", f"{MANIFEST} does not list {file}; upload the model's files again")
+            raise failure("model_file_mismatch", f"{MANIFEST} does not list {file}: upload the model's files again")
         if listed[file] != digest:
             raise failure(
                 "model_file_mismatch",
@@ -233,7 +240,9 @@ def read_labels(synset: bytes) -> list[str]:
     try:
         lines = synset.decode("utf-8").splitlines()
     except UnicodeDecodeError as problem:
-        raise failure("model_not_usable", "the synset file is not UTF-8 text") from problem
+        raise failure(
+            "model_not_usable", "the synset file is not UTF-8 text: upload the model's files again"
+        ) from problem
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -263,7 +272,9 @@ def get_from_s3(bucket: str, max_seconds: float) -> GetObject:
             return memoryview(obstore.get(store, key).bytes())
         except (BaseError, OSError) as problem:
             if time.monotonic() >= deadline:
-                raise failure("time_limit", f"the model store took too long to deliver {_file(key)}") from None
+                raise failure(
+                    "time_limit", f"the model store took too long to deliver {_file(key)}: try again"
+                ) from None
             raise s3_error(problem, bucket, key) from None
 
     return get
@@ -280,18 +291,18 @@ def s3_error(problem: Exception, bucket: str, key: str) -> PredictionError:
     code = answered[1] if answered else type(problem).__name__
     detail = f"s3://{bucket}/{key}: {text}"
     if code == "NoSuchBucket":
-        return failure("model_file_missing", "the model store's bucket does not exist; deploy the stack again", detail)
+        return failure("model_file_missing", "the model store's bucket does not exist: deploy the stack again", detail)
     if isinstance(problem, FileNotFoundError):
-        return failure("model_file_missing", f"the model store has no {file}; upload the model's files", detail)
+        return failure("model_file_missing", f"the model store has no {file}: upload the model's files", detail)
     if isinstance(problem, (PermissionDeniedError, UnauthenticatedError)):
         return failure(
             "model_store_denied",
-            f"the model store refused s3:GetObject on {file} ({code}): grant it to the function's role",
+            f"the model store denied s3:GetObject on {file} ({code}): grant it to the function's role",
             detail,
         )
     return failure(
         "model_store_unreachable",
-        f"the model store did not deliver {file} (s3:GetObject): {code}; try again",
+        f"the model store did not deliver {file} (s3:GetObject, {code}): try again",
         detail,
     )
 

@@ -1,4 +1,4 @@
-"""The body of a POST: an image's bytes, a form with a file, or JSON with addresses or with an image in base64."""
+"""The body of a POST: an image's bytes, a form with a file, or JSON with URLs or with an image in base64."""
 
 import binascii
 import io
@@ -25,7 +25,7 @@ _BYTES = {
 }
 _FORM = "application/x-www-form-urlencoded"  # curl's, whatever it sends
 _FORM_PARTS, _FIELD_BYTES = 32, 20_000  # a form's fields, and the bytes of one that is no file
-_HINT = "curl -H 'Content-Type: image/jpeg' --data-binary @picture.jpg <URL>"
+_HINT = "curl -H 'Content-Type: image/jpeg' --data-binary @image.jpg <URL>"
 # Where the clients of TorchServe, KServe, TensorFlow Serving and Vertex AI put an image in base64.
 _IMAGE_MEMBERS = ("image", "data", "b64", "image_bytes", "bytes")
 
@@ -68,7 +68,7 @@ def read(request: Request) -> Asked:
     # API Gateway makes text of what it does not know to be binary; each byte that is no UTF-8 is then lost.
     if not request.is_base64 and "\ufffd" in request.text:
         named = f"as {shown(media_type)}" if media_type else "without a Content-Type"
-        message = f"bytes that come {named} arrive as damaged text; send them so: {_HINT}"
+        message = f"bytes that come {named} arrive as damaged text: send them by {_HINT}"
         raise failure("media_type_not_supported", message)
     if is_form:
         return _of_form(data, request.headers["content-type"], top)
@@ -84,7 +84,7 @@ def _of_json(data: bytes) -> Asked:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) < len(pairs):
-            raise failure("parameter_repeated", "a member of the JSON body is given more than once")
+            raise failure("parameter_repeated", "a member of the JSON body is given more than once: give it once")
         return members
 
     try:
@@ -114,17 +114,17 @@ def _of_json(data: bytes) -> Asked:
         raise failure("parameter_missing", 'the member url is missing: expected {"url": "…", "top": 5}')
     url = asked["url"]
     if not isinstance(url, str) or not url:
-        raise failure("parameter_malformed", "url is empty or not a string")
+        raise failure("parameter_malformed", "url is empty or not a string: expected the URL of an image")
     return Asked(top, data=in_data_url(url)) if is_data_url(url) else Asked(top, url=url)
 
 
 def _json_urls(urls: Any) -> tuple[str, ...]:
     if not isinstance(urls, list) or not 1 <= len(urls) <= URLS_MAX:
         came = f"has {len(urls)} entries" if isinstance(urls, list) else "is no list"
-        raise failure("parameter_malformed", f"urls {came}: expected 1 to {URLS_MAX} addresses")
+        raise failure("parameter_malformed", f"urls {came}: expected 1 to {URLS_MAX} URLs")
     for place, url in enumerate(urls):
         if not isinstance(url, str) or not url:
-            raise failure("parameter_malformed", f"urls[{place}] is empty or not a string")
+            raise failure("parameter_malformed", f"urls[{place}] is empty or not a string: expected a URL")
     return tuple(urls)
 
 
@@ -204,7 +204,7 @@ def _of_form(data: bytes, content_type: str, top: int) -> Asked:
             elif part.name in ("file", *_IMAGE_MEMBERS):
                 files.append(part.raw)  # a client that gives its file no name
     except multipart.ParserLimitReached:
-        message = f"the form has more than {_FORM_PARTS} fields, or headers that are too long"
+        message = f"the form has more than {_FORM_PARTS} fields, or headers that are too long: send one file"
         raise failure("request_malformed", message) from None
     except (multipart.MultipartError, UnicodeError):
         raise failure(
@@ -214,7 +214,7 @@ def _of_form(data: bytes, content_type: str, top: int) -> Asked:
         raise failure("parameter_repeated", f"the form has {len(files)} files: expected one image")
     if files:
         if not files[0]:
-            raise failure("request_malformed", "the form's file is empty")
+            raise failure("request_malformed", "the form's file is empty: does it exist? Send an image's bytes")
         return Asked(parse_top(fields["top"][0]) if "top" in fields else top, data=files[0])
     return _of_fields(fields, top)
 

@@ -59,7 +59,7 @@ class Rejection:
             graph["node_row_ptr"].append(graph["node_row_ptr"][-1] + 1)
             graph["heads"].append([len(nodes) - 1, 0, 0])
         else:
-            raise ValueError(f"the network has no layer {self.layer}, which its rejection looks at")
+            raise ValueError(f"the network has no layer {self.layer}, which its rejection reads")
         return json.dumps(graph).encode()
 
     def check(self, shapes: Sequence[tuple[int, ...]]) -> None:

@@ -52,7 +52,7 @@ class Request:
         if not isinstance(method, str) or not isinstance(path, str) or not isinstance(body, str | None):
             raise failure(
                 "request_malformed",
-                "expected an event of API Gateway, of a function URL or of a load balancer: this is none of them",
+                "the event has an unknown form: send it through API Gateway, a function URL or a load balancer",
             )
         lists = event.get("multiValueHeaders")
         return cls(
@@ -78,14 +78,14 @@ class Request:
                 hint = f"allowed: {', '.join(sorted(allowed))}" if allowed else "none is allowed here"
                 raise failure(
                     "parameter_unknown",
-                    f"the parameter {shown(name)} is unknown ({hint}); percent-encode an address that has parameters",
+                    f"the parameter {shown(name)} is unknown ({hint}); percent-encode a URL that has parameters",
                 )
             if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-                raise failure("request_malformed", f"the parameter {name} is not text")
+                raise failure("request_malformed", f"the parameter {name} is not text: expected one text")
             if len(values) > 1:
                 raise failure("parameter_repeated", f"the parameter {name} is given {len(values)} times: give it once")
             if not values or not values[0]:
-                raise failure("parameter_malformed", f"the parameter {name} is empty")
+                raise failure("parameter_malformed", f"the parameter {name} is empty: give it a value")
             found[name] = values[0]
         return found
 
@@ -96,11 +96,13 @@ class Request:
         try:
             data = pybase64.b64decode(self.text, validate=True) if self.is_base64 else self.text.encode("utf-8")
         except (binascii.Error, ValueError):  # ValueError: characters that are not ASCII, or lone surrogates
-            raise failure("request_malformed", "the request's body does not decode") from None
+            raise failure(
+                "request_malformed", "the request's body does not decode: send an image's bytes as they are"
+            ) from None
         if len(data) > max_bytes:
             raise _too_large(max_bytes)
         if not data:
-            message = 'the request\'s body is empty: send an image\'s bytes, or JSON {"url": "…"}'
+            message = 'the request\'s body is empty: does the file exist? Send an image\'s bytes, or JSON {"url": "…"}'
             raise failure("request_malformed", message)
         return data
 
@@ -116,7 +118,7 @@ def _too_large(max_bytes: int) -> Exception:
     return failure(
         "image_too_large",
         f"the request's body has more than {max_bytes} bytes, which is all that Lambda takes: send a smaller image, or "
-        "its address as url",
+        "its URL as url",
     )
 
 
@@ -164,7 +166,9 @@ def _raw_query(event: dict) -> dict[str, list[str]]:
     try:
         return parse_qs(raw, keep_blank_values=True, max_num_fields=100) if isinstance(raw, str) else {}
     except ValueError:
-        raise failure("request_malformed", "the query string has more than 100 parameters") from None
+        raise failure(
+            "request_malformed", "the query string has more than 100 parameters: give url and top alone"
+        ) from None
 
 
 def _items(event: dict, key: str) -> list[tuple[str, Any]]:

@@ -19,34 +19,34 @@ _AVIF_BRANDS = (b"avif", b"avis")
 # What else comes, and what to do about it
 _SAVE = "save it as a JPEG or PNG"
 _OTHERS = (
-    (rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", f"a JPEG XL picture: {_SAVE}"),
-    (rb"\xff\x4f\xff\x51|\x00\x00\x00\x0cjP  \r\n\x87\n", f"a JPEG 2000 picture: {_SAVE}"),
+    (rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", f"a JPEG XL image: {_SAVE}"),
+    (rb"\xff\x4f\xff\x51|\x00\x00\x00\x0cjP  \r\n\x87\n", f"a JPEG 2000 image: {_SAVE}"),
     (rb"\xff\xd8(?!\xff)", "a JPEG whose first bytes are damaged: send the file again"),
     (rb"%PDF-", "a PDF document: send one of its pages as a JPEG or PNG"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document: export it as a JPEG or PNG"),
     (rb"8BPS", f"a Photoshop document: {_SAVE}"),
     (rb"\x00\x00[\x01\x02]\x00.\x00", f"a Windows icon: {_SAVE}"),
     (rb"icns", f"an icon of macOS: {_SAVE}"),
-    (rb"P[1-7fF][\s#]", f"a Netpbm picture: {_SAVE}"),
-    (rb"#\?RADIANCE|#\?RGBE|\x76\x2f\x31\x01", f"a picture of high dynamic range (Radiance or OpenEXR): {_SAVE}"),
+    (rb"P[1-7fF][\s#]", f"a Netpbm image: {_SAVE}"),
+    (rb"#\?RADIANCE|#\?RGBE|\x76\x2f\x31\x01", f"an image of high dynamic range (Radiance or OpenEXR): {_SAVE}"),
     (rb"DDS ", f"a DirectDraw texture: {_SAVE}"),
-    (rb"qoif", f"a QOI picture: {_SAVE}"),
+    (rb"qoif", f"a QOI image: {_SAVE}"),
     (rb"SIMPLE  =", f"a FITS image: {_SAVE}"),
-    (rb"\x01\xda[\x00\x01][\x01\x02]", f"an SGI picture: {_SAVE}"),
-    (rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]", f"a PCX picture: {_SAVE}"),
-    (rb"BPG\xfb", f"a BPG picture: {_SAVE}"),
+    (rb"\x01\xda[\x00\x01][\x01\x02]", f"an SGI image: {_SAVE}"),
+    (rb"\x0a[\x00\x02-\x05]\x01[\x01\x02\x04\x08]", f"a PCX image: {_SAVE}"),
+    (rb"BPG\xfb", f"a BPG image: {_SAVE}"),
     (rb"FUJIFILMCCD-RAW|IIRO|IIRS|IIU\x00", "a camera's raw file: export it as a JPEG"),
     (rb"\xd7\xcd\xc6\x9a|\x01\x00\x00\x00.{36} EMF", "a Windows metafile: export it as a PNG"),
-    (rb"RIFF....WAVE|ID3|\xff[\xfb\xf3\xf2]|OggS|fLaC", "a sound file: send a picture"),
+    (rb"RIFF....WAVE|ID3|\xff[\xfb\xf3\xf2]|OggS|fLaC", "a sound file: send an image"),
     (rb"RIFF....AVI |\x1a\x45\xdf\xa3|\x00\x00\x01\xba|FLV\x01", "a video: send one of its frames as a JPEG or PNG"),
-    (rb"PK\x03\x04|PK\x05\x06", "a ZIP archive, or a document that is one: unpack it and send the picture in it"),
-    (rb"\x1f\x8b|BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd", "a compressed file: unpack it and send the picture in it"),
-    (rb"7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|.{257}ustar", "an archive: unpack it and send the picture in it"),
-    (rb"\xd0\xcf\x11\xe0", "an old Office document: save its picture as a JPEG or PNG"),
-    (rb"version https://git-lfs", "a pointer of Git LFS and not the file that it stands for: fetch that"),
+    (rb"PK\x03\x04|PK\x05\x06", "a ZIP archive, or a document that is one: unpack it and send the image in it"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd", "a compressed file: unpack it and send the image in it"),
+    (rb"7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|.{257}ustar", "an archive: unpack it and send the image in it"),
+    (rb"\xd0\xcf\x11\xe0", "an old Office document: save its image as a JPEG or PNG"),
+    (rb"version https://git-lfs", "a pointer of Git LFS and not the file itself: fetch the file"),
 )  # fmt: skip
-_MEDIA = {b"crx ": "a camera's raw file: export it as a JPEG", b"jxl ": f"a JPEG XL picture: {_SAVE}",
-          b"mif1": f"a HEIF picture of a kind that is not decoded: {_SAVE}",
+_MEDIA = {b"crx ": "a camera's raw file: export it as a JPEG", b"jxl ": f"a JPEG XL image: {_SAVE}",
+          b"mif1": f"a HEIF image of a kind that is not decoded: {_SAVE}",
           b"msf1": f"a HEIF sequence of a kind that is not decoded: {_SAVE}"}  # fmt: skip
 _VIDEO = "a video (MP4 or QuickTime): send one of its frames as a JPEG or PNG"
 
@@ -96,15 +96,15 @@ def _text_of(data: bytes) -> str:
     if re.match(rb"<svg|<(\?xml|!--|!doctype svg).*<svg", head, re.DOTALL):
         return "an SVG drawing: export it as a PNG"
     if re.match(rb"<!doctype html|<html|<head|<body|<script|<!--.*<html", head, re.DOTALL):
-        return "a web page (HTML) and not the picture on it: send the picture's own bytes or address"
+        return "a web page (HTML) and not the image on it: send the image's own bytes or URL"
     if head.startswith(b"<"):
-        return "an XML or HTML text: send a picture's bytes"
+        return "an XML or HTML text: send an image's bytes"
     if head.startswith(b"data:image/"):
-        return "a data: URL as text: send the bytes that it stands for"
+        return "a data: URL as text: send the bytes in it"
     if re.match(rb"/9j/4|ivborw0kggo|r0lgodl|uklgr", head):
-        return "a picture in base64: send its bytes, decoded"
+        return "an image in base64: send its bytes, decoded"
     if head.startswith((b"{", b"[")) and b"\0" not in head:
-        return "a JSON text: send a picture's bytes"
+        return "a JSON text: send an image's bytes"
     return ""
 
 

@@ -66,7 +66,7 @@ def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, lab, screensh
     assert by_sample != by_file != by_address
     widget.get_by_label("Address").fill("http://127.0.0.1/picture.jpg")
     widget.get_by_label("Address").press("Enter")
-    panel.wait_for_words("not a public address")
+    panel.wait_for_words("is not on the public Internet")
     widget.get_by_label("Sample").select_option("golf ball")
     panel.wait_for_drawing()
     panel.upload({"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})

@@ -212,7 +212,7 @@ def test_the_command(network, tmp_path):
     said = about.read(tmp_path / "out")["input"]
     assert said["channels"] == "BGR" and said["fit"] == "squash" and said["mean"][0] == 123.675
     failed = run(network, "--labels", labels, "--out", tmp_path / "other")
-    assert failed.returncode == 1 and failed.stderr.startswith("convert: tiny.onnx: how the network wants its pictures")
+    assert failed.returncode == 1 and failed.stderr.startswith("convert: tiny.onnx: how the network wants its images")
     assert "Traceback" not in failed.stderr and not (tmp_path / "other").exists()
 
 

@@ -7,6 +7,7 @@ under the test's control, so no test looks anything up.
 import contextlib
 import gzip
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -238,6 +239,9 @@ def test_a_name_with_any_private_address_is_refused(addresses):
     problem = refusal("http://rebind.example/", resolver=to(*addresses))
     assert problem.code == "address_not_public"
     assert "rebind.example" in problem.message
+    assert problem.message.endswith(
+        "is not on the public Internet: use a public URL, or send the image's bytes by POST"
+    )
     assert addresses[-1].partition("%")[0] not in problem.message  # a stranger learns no inside address
 
 
@@ -454,8 +458,10 @@ def test_a_name_without_an_address(serve):
     def resolver(host, port):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    assert refusal("http://nowhere.example/", resolver=resolver).code == "host_not_found"
-    assert refusal("http://nowhere.example/", resolver=to()).code == "host_not_found"
+    for none in (resolver, to()):
+        problem = refusal("http://nowhere.example/", resolver=none)
+        assert problem.code == "host_not_found"
+        assert problem.message == "'nowhere.example' has no IP address: check the URL's spelling"
 
 
 def test_a_name_server_that_never_answers():
@@ -612,6 +618,21 @@ def test_a_redirect_without_a_location(serve):
 def test_a_status_without_an_image_is_the_hosts_error(serve, status):
     problem = refusal(serve(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()).url)
     assert (problem.code, problem.status) == ("host_answer", 502)
+    assert re.search("check the URL|open the URL|the image's own URL|send the image's bytes by POST", problem.message)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (404, "check the URL's spelling, and that the image is still there"),
+        (403, "it does not give the image to this endpoint; send the image's bytes by POST"),
+        (503, "try again later, or send the image's bytes by POST"),
+        (204, "open the URL in a browser, or send the image's bytes by POST"),
+    ],
+)
+def test_a_status_comes_with_its_remedy(serve, status, remedy):
+    problem = refusal(serve(f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n".encode()).url)
+    assert problem.message == f"'{HOST}' answered {status} instead of 200 with an image: {remedy}"
 
 
 @pytest.mark.parametrize(
@@ -773,6 +794,9 @@ def test_nobody_listens():
         port = listener.getsockname()[1]
     problem = refusal(f"http://{HOST}:{port}/")
     assert (problem.code, problem.status) == ("host_unreachable", 502)
+    assert problem.message == (
+        f"'{HOST}' takes no connection on port {port}: check the URL, or send the image's bytes by POST"
+    )
 
 
 # --- content codings ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from predict import fetching, lambda_function, limits, model_store
+from predict import errors, fetching, lambda_function, limits, model_store
 from predict.errors import STATUS, PredictionError, failure
 from predict.model_store import MANIFEST, ModelStore
 from tests import contract
@@ -203,7 +204,7 @@ def test_an_answer_about_a_part_of_a_picture_says_so(output):
     Image.effect_noise((64, 64), 90).save(file, "PNG")
     status, body = ask(upload(file.getvalue()[: len(file.getvalue()) * 3 // 4], "image/png"))
     assert (status, body["partial"]) == (200, True)
-    assert "the picture's rows came" in body["notes"][0]
+    assert "the image's rows came" in body["notes"][0]
     (line,) = log(output)
     assert (line["code"], line["partial"], line["notes"]) == ("ok", True, body["notes"])
 
@@ -435,7 +436,7 @@ def test_a_bad_request_loads_no_model(store):
 @pytest.mark.parametrize(
     "problem",
     [
-        failure("model_store_denied", "the model store refused s3:GetObject on f (AccessDenied): grant it"),
+        failure("model_store_denied", "the model store denied s3:GetObject on f (AccessDenied): grant it"),
         failure("model_store_unreachable", "no answer"),
         failure("model_file_missing", "no f"),
     ],
@@ -661,6 +662,41 @@ def test_every_code_is_used_and_every_used_code_is_in_the_table():
                 code = node.args[0]  # no constant where a code is handed on
                 used |= {code.value} if isinstance(code, ast.Constant) else set()
     assert used == STATUS.keys()
+
+
+def constant(node: ast.expr | None, names: dict[str, ast.expr]) -> str | None:
+    """The constant part of a message, or of the message that a variable of its function holds; None where none is."""
+    if isinstance(node, ast.Name):
+        known = getattr(errors, node.id, None)
+        return known if isinstance(known, str) else constant(names.get(node.id), names)
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        parts = [constant(getattr(part, "value", None), names) if isinstance(part, ast.FormattedValue) else part.value
+                 for part in node.values]  # fmt: skip
+        return "".join(part or "x" for part in parts)
+    return None
+
+
+def test_every_message_says_what_is_wrong_and_what_to_do():
+    """Two parts with a colon or a semicolon between them, in one line, without the words that the texts avoid."""
+    messages = []
+    for file in PREDICT.glob("*.py"):
+        for function in ast.walk(ast.parse(Path(file).read_text())):
+            if isinstance(function, ast.FunctionDef):
+                inner = list(ast.walk(function))
+                names = {node.targets[0].id: node.value for node in inner
+                         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}  # fmt: skip
+                places = {"failure": 1, "Unsupported": 0}
+                messages += [constant(node.args[places[node.func.id]], names) for node in inner
+                             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in places]  # fmt: skip
+    found = {message for message in messages if message}
+    # The dead letters of an inbox: the queue gives both out again.
+    found -= {"the images before it took the worker's time", "other workers write this result again and again"}
+    assert len(found) > 60
+    for message in found:
+        assert re.search("[:;] |must ", message) and "\n" not in message, message
+        assert not re.search(r"\b(picture|refused|what)\b", message), message
 
 
 def test_an_unknown_code_cannot_be_raised():

@@ -194,7 +194,7 @@ def test_json_that_carries_no_image(body, code):
 def test_bytes_that_were_made_text_say_how_to_send_them(content_type):
     problem = refusal(post(JPEG, content_type, as_text=True))
     assert problem.code == "media_type_not_supported"
-    assert "curl -H 'Content-Type: image/jpeg' --data-binary @picture.jpg" in problem.message
+    assert "curl -H 'Content-Type: image/jpeg' --data-binary @image.jpg" in problem.message
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/pdf", "video/mp4", "imagejpeg", "multipart/mixed"])

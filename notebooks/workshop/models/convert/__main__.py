@@ -25,7 +25,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--architecture", help="for weights: what they belong to, where their names do not tell")
     parser.add_argument("--licence", help="the licence that the weights come under, for model.json")
     pictures = parser.add_argument_group(
-        "how the network wants its pictures", "what the file or a config.json beside it says need not be given"
+        "how the network wants its images", "options for facts that neither the file nor a config.json beside it states"
     )
     pictures.add_argument("--preprocessing", choices=PRESETS, help="mean and deviation by a name")
     pictures.add_argument("--mean", type=_numbers, help="one number or three, as 0.485,0.456,0.406")

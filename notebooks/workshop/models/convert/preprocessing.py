@@ -155,7 +155,7 @@ def complete(found: Preprocessing) -> Preprocessing:
     missing = [name for name in ("size", "mean", "deviation", "fit") if getattr(found, name) is None]
     if missing:
         raise ConversionError(
-            f"how the network wants its pictures is not known: {', '.join(missing)}. Give them: --preprocessing "
+            f"how the network wants its images is not known: {', '.join(missing)}. Give them: --preprocessing "
             f"{'|'.join(PRESETS)}, or --mean, --deviation, --size and --fit {'|'.join(FITS)}; or put the model's "
             "config.json (timm), preprocessor_config.json (Hugging Face) or preprocessing.json (the form of `input` in "
             "model.json) beside the file."

@@ -11,20 +11,20 @@
 
   // What each error of the endpoint means to a person. Its own words come below.
   const WORDS = {
-    parameter_missing: "There is no picture to look at",
-    parameter_malformed: "This address is not one to fetch from",
-    url_malformed: "This address is not one to fetch from",
-    address_not_public: "This address is not on the public Internet",
-    image_too_large: "The picture is too large",
-    media_type_not_supported: "This is not a kind of picture it can read",
-    not_an_image: "This is not a picture it can read",
-    image_broken: "The picture is damaged",
+    parameter_missing: "There is no image to predict",
+    parameter_malformed: "This URL cannot be fetched",
+    url_malformed: "This URL cannot be fetched",
+    address_not_public: "This URL is not on the public Internet",
+    image_too_large: "The image is too large",
+    media_type_not_supported: "This kind of file is not supported",
+    not_an_image: "This is not a supported image",
+    image_broken: "The image is damaged",
     host_not_found: "There is no such host",
-    host_unreachable: "The picture’s host cannot be reached",
-    host_certificate: "The picture’s host has no valid certificate",
-    host_answer: "The picture’s host did not hand it out",
-    too_many_redirects: "The address leads from one place to the next without end",
-    throttled: "Too many people ask at once",
+    host_unreachable: "The image’s host cannot be reached",
+    host_certificate: "The image’s host has no valid certificate",
+    host_answer: "The image’s host did not send it",
+    too_many_redirects: "The URL redirects without end",
+    throttled: "There are too many requests at once",
     unavailable: "The endpoint could not answer",
     misconfigured: "The endpoint is not set up completely",
     model_store_denied: "The endpoint may not read its model",
@@ -32,13 +32,13 @@
     model_file_missing: "The endpoint’s model is not there yet",
     model_file_mismatch: "The endpoint’s model is damaged",
     model_not_usable: "The endpoint’s model does not run",
-    fetch_timeout: "The picture’s host took too long",
+    fetch_timeout: "The image’s host took too long",
     time_limit: "It took too long",
     internal_error: "The endpoint failed",
-    key_not_valid: "This key does not open the endpoint",
-    quota_exceeded: "This key has asked as often as it may today",
-    signature_not_valid: "The endpoint takes signed requests alone",
-    access_denied: "The endpoint does not let you in",
+    key_not_valid: "This key is not valid here",
+    quota_exceeded: "The key’s requests of today are used up",
+    signature_not_valid: "The endpoint takes signed requests only",
+    access_denied: "You have no permission for this endpoint",
   };
   const WORTH_A_RETRY = new Set([0, 429, 500, 502, 503, 504]);
 
@@ -150,12 +150,12 @@
   }
 
   function takeFiles(files) {
-    if (files.length) ask({ blob: files[0], name: files[0].name || "picture" });
+    if (files.length) ask({ blob: files[0], name: files[0].name || "image" });
   }
 
   function takeAddress(text) {
     const typed = text.trim();
-    const wrong = !typed && "Paste the address of a picture first.";
+    const wrong = !typed && "Paste the URL of an image first.";
     $("url").setAttribute("aria-invalid", String(Boolean(wrong)));
     show("url-error", wrong);
     if (wrong) {
@@ -184,7 +184,7 @@
     }
     showPicture(request);
     if (AUTH === "key" && !key) {
-      showProblem(new Problem("The endpoint asks for a key", "Enter your API key first; the picture is sent then."));
+      showProblem(new Problem("The endpoint asks for a key", "Enter your API key first; the image is sent then."));
       $("key").focus();
       return;
     }
@@ -194,8 +194,8 @@
       return;
     }
     state("busy");
-    say("Looking…");
-    $("busy-text").textContent = "Looking…";
+    say("Predicting…");
+    $("busy-text").textContent = "Predicting…";
     const slow = setTimeout(() => {
       $("busy-text").textContent = "Still waiting. Perhaps a cold start: Lambda starts an environment and loads the model first.";
     }, SLOW);
@@ -241,7 +241,7 @@
     if (code === "key_not_valid") keep("");
     throw new Problem(
       WORDS[code] ?? (status === 429 ? WORDS.throttled : "The endpoint gave an answer that this page does not know"),
-      sentence(message) || "It said nothing more.",
+      sentence(message) || "The answer has no message.",
       { code, status, retry: WORTH_A_RETRY.has(status) && code !== "quota_exceeded" },
     );
   }
@@ -251,14 +251,14 @@
     const { blob, name } = request;
     if (!blob.size) throw new Problem("This file is empty", `${name} holds no bytes.`);
     if (blob.type && !blob.type.startsWith("image/")) {
-      throw new Problem("This is not a picture it can read", `${name} is ${blob.type}. Choose a JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF.`);
+      throw new Problem("This is not a supported image", `${name} is ${blob.type}. Choose a JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF.`);
     }
     if (blob.size <= MAX_BYTES) return blob;
     let bitmap;
     try {
       bitmap = await createImageBitmap(blob); // turned upright, as its EXIF says
     } catch {
-      throw new Problem("The picture is too large",
+      throw new Problem("The image is too large",
         `${name} has ${megabytes(blob.size)}, at most ${megabytes(MAX_BYTES)} can be sent, and this browser cannot make it smaller.`);
     }
     const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
@@ -273,7 +273,7 @@
     bitmap.close();
     const smaller = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.9));
     if (!smaller || smaller.size > MAX_BYTES) {
-      throw new Problem("The picture is too large", `${name} has ${megabytes(blob.size)}; at most ${megabytes(MAX_BYTES)} can be sent.`);
+      throw new Problem("The image is too large", `${name} has ${megabytes(blob.size)}; at most ${megabytes(MAX_BYTES)} can be sent.`);
     }
     request.note = `${megabytes(blob.size)} is more than Lambda takes: sent as a JPEG of ${canvas.width} × ${canvas.height} pixels, ` +
       `${megabytes(smaller.size)}.`;
@@ -304,7 +304,7 @@
     const image = $("picture");
     show("preview", true);
     image.hidden = false;
-    image.alt = `The picture asked about: ${request.name ?? request.url}`;
+    image.alt = `The image of the request: ${request.name ?? request.url}`;
     $("caption").textContent = request.name ?? request.url;
     image.onerror = () => {
       image.hidden = true;
@@ -333,9 +333,9 @@
     if (request.note) notes.push(request.note);
     const classes = answer.model?.classes;
     if (answer.known === false) {
-      notes.push("This picture may show none of its classes.");
+      notes.push("This image may show none of the model’s classes.");
     } else if (classes < 100) {
-      notes.push(`The model knows ${classes} classes only and always answers with one of them, whatever the picture shows.`);
+      notes.push(`The model has ${classes} classes and always predicts one of them, whatever the image shows.`);
     }
     $("note").textContent = notes.join(" ");
     show("note", notes.length);
@@ -382,7 +382,7 @@
     $("not-for").textContent = notFor ? `Not for ${notFor}.` : "";
     show("not-for", notFor);
     const best = answer.predictions[0];
-    say(best ? `${answer.known === false ? "Perhaps none of its classes. " : ""}${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold === "restored" ? ", from a snapshot" : cold ? ", a cold start" : ""}.` : "No class.");
+    say(best ? `${answer.known === false ? "Perhaps none of the model’s classes. " : ""}${named(best.class)[0]}, ${percent(best.probability)}. It took ${seconds(total)}${cold === "restored" ? ", from a snapshot" : cold ? ", a cold start" : ""}.` : "No class.");
   }
 
   // "n02102040 English springer, English springer spaniel" to its first name and its wnid
@@ -416,13 +416,13 @@
 
   function curl(request) {
     if (request.url) {
-      return [`curl${credentials()} -G ${quoted(endpoint())} -d top=${TOP} --data-urlencode ${quoted(`url=${request.url}`)}`, "Asks about the same address:"];
+      return [`curl${credentials()} -G ${quoted(endpoint())} -d top=${TOP} --data-urlencode ${quoted(`url=${request.url}`)}`, "The same URL:"];
     }
     const file = request.sample ? `notebooks/samples/${request.name}` : request.name;
     const type = request.blob.type || "application/octet-stream";
     return [
       `curl${credentials()} ${quoted(`${endpoint()}?top=${TOP}`)} -H ${quoted(`Content-Type: ${type}`)} --data-binary ${quoted(`@${file}`)}`,
-      request.sample ? "In the lab’s folder, where the sample lies in full size:" : "In the folder that the picture is in:",
+      request.sample ? "In the lab’s folder, where the sample lies in full size:" : "In the image’s folder:",
     ];
   }
 

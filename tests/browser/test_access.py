@@ -77,7 +77,7 @@ def test_the_key_is_asked_for_once_and_kept_in_the_tab_alone(keyed, page):
 def test_a_key_that_is_refused_is_forgotten_and_another_may_be_given(keyed, page):
     enter(page, "wrong")
     page.locator("[data-name=golf_ball]").click()
-    assert problem(page).splitlines()[0] == "This key does not open the endpoint"
+    assert problem(page).splitlines()[0] == "This key is not valid here"
     assert page.locator("#key-form").is_visible() and page.evaluate("sessionStorage.length") == 0
     assert not page.locator("#retry").is_visible()
     enter(page, KEY)

@@ -54,11 +54,11 @@ def test_address_is_typed(page, address):
 @pytest.mark.parametrize(
     ("address", "title"),
     [
-        ("http://169.254.169.254/latest/meta-data/", "This address is not on the public Internet"),
-        ("http://127.0.0.1:9001/2018-06-01/runtime", "This address is not on the public Internet"),
-        ("file:///proc/self/environ", "This address is not one to fetch from"),
-        ("{endpoint}/e2e-tests-no-such-bucket/none.jpg", "The picture’s host did not hand it out"),
-        ("{endpoint}/_ministack/health", "This is not a picture it can read"),
+        ("http://169.254.169.254/latest/meta-data/", "This URL is not on the public Internet"),
+        ("http://127.0.0.1:9001/2018-06-01/runtime", "This URL is not on the public Internet"),
+        ("file:///proc/self/environ", "This URL cannot be fetched"),
+        ("{endpoint}/e2e-tests-no-such-bucket/none.jpg", "The image’s host did not send it"),
+        ("{endpoint}/_ministack/health", "This is not a supported image"),
     ],
 )
 def test_address_that_yields_no_picture(deployed, page, address, title):
@@ -70,8 +70,8 @@ def test_address_that_yields_no_picture(deployed, page, address, title):
 @pytest.mark.parametrize(
     ("data", "title"),
     [
-        (b"hello", "This is not a picture it can read"),
-        (sample_path("golf_ball").read_bytes()[:9_000], "The picture is damaged"),
+        (b"hello", "This is not a supported image"),
+        (sample_path("golf_ball").read_bytes()[:9_000], "The image is damaged"),
     ],
     ids=["no picture", "half a picture"],
 )

@@ -229,7 +229,7 @@ def test_a_picture_of_none_of_the_classes_is_said_to_be_one(page, said, noted):
     page.locator("[data-name=golf_ball]").click()
     best(page)
     words = page.locator("#note").inner_text()
-    assert ("may show none of its classes" in words) is noted
+    assert ("may show none of the model’s classes" in words) is noted
     assert ("10 classes" in words) is not noted
     assert "10 classes, licence: research" in page.locator("#model").inner_text()
     assert page.locator("#not-for").inner_text() == "Not for people."
@@ -323,7 +323,7 @@ def test_ask_again_asks_the_same(page):
 def test_empty_address(page):
     page.fill("#url", "  ")
     page.locator("#form button").click()
-    assert page.locator("#url-error").inner_text() == "Paste the address of a picture first."
+    assert page.locator("#url-error").inner_text() == "Paste the URL of an image first."
     assert page.locator("#url").get_attribute("aria-invalid") == "true"
     assert page.evaluate("document.activeElement.id") == "url"
     assert page.locator("#empty").is_visible()
@@ -332,11 +332,11 @@ def test_empty_address(page):
 @pytest.mark.parametrize(
     ("address", "title"),
     [
-        ("http://127.0.0.1:8080/x.jpg", "This address is not on the public Internet"),
-        ("http://[::1]/x.jpg", "This address is not on the public Internet"),
-        ("file:///etc/passwd", "This address is not one to fetch from"),
-        ("{pictures}/none.jpg", "The picture’s host did not hand it out"),
-        ("{pictures}/README.md", "This is not a picture it can read"),
+        ("http://127.0.0.1:8080/x.jpg", "This URL is not on the public Internet"),
+        ("http://[::1]/x.jpg", "This URL is not on the public Internet"),
+        ("file:///etc/passwd", "This URL cannot be fetched"),
+        ("{pictures}/none.jpg", "The image’s host did not send it"),
+        ("{pictures}/README.md", "This is not a supported image"),
     ],
 )
 def test_address_that_yields_no_picture(page, pictures, address, title):
@@ -352,13 +352,13 @@ def test_file_that_is_no_picture(page):
     assert "notes.txt is text/plain" in problem(page)
     page.set_input_files("#file", {"name": "fake.jpg", "mimeType": "image/jpeg", "buffer": b"hello"})
     page.get_by_text("not_an_image").wait_for()
-    assert problem(page).startswith("This is not a picture it can read")
+    assert problem(page).startswith("This is not a supported image")
 
 
 def test_file_that_is_damaged(page):
     whole = sample_path("golf_ball").read_bytes()
     page.set_input_files("#file", {"name": "cut.jpg", "mimeType": "image/jpeg", "buffer": whole[: len(whole) // 4]})
-    assert problem(page).startswith("The picture is damaged")
+    assert problem(page).startswith("The image is damaged")
 
 
 def test_file_that_is_empty(page):
@@ -391,8 +391,8 @@ def test_every_error_of_the_contract_has_words(page):
 @pytest.mark.parametrize(
     ("status", "code", "title"),
     [
-        (429, "throttled", "Too many people ask at once"),
-        (502, "host_unreachable", "The picture’s host cannot be reached"),
+        (429, "throttled", "There are too many requests at once"),
+        (502, "host_unreachable", "The image’s host cannot be reached"),
         (503, "model_store_denied", "The endpoint may not read its model"),
         (503, "unavailable", "The endpoint could not answer"),
         (504, "time_limit", "It took too long"),

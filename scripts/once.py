@@ -93,7 +93,7 @@ def _read(record: Path) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="what decides what the command does")
+    parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="the files that the command depends on")
     parser.add_argument("--output", type=Path, help="the folder that the command makes")
     parser.add_argument("command", nargs="+", help="after --")
     if "--" not in sys.argv:

@@ -379,7 +379,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="workshop.choices", description=__doc__.partition("\n")[0])
     parser.add_argument("--for", dest="commands", default="", help="make's commands")
     parser.add_argument("--given", default="", help="the names on make's command line")
-    parser.add_argument("values", nargs="*", metavar="NAME=VALUE", help="what is chosen")
+    parser.add_argument("values", nargs="*", metavar="NAME=VALUE", help="the choices")
     asked = parser.parse_args(arguments)
     if not asked.commands:
         print(table())

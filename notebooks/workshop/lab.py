@@ -106,7 +106,7 @@ class Lab:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             raise LabError(
-                f"AWS refused the credentials ({code}): renew them (`aws sso login`), or choose target='local'"
+                f"AWS rejected the credentials ({code}): renew them (`aws sso login`), or choose target='local'"
             ) from error
         except BotoCoreError as error:
             if self.target == "local":

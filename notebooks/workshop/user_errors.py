@@ -1,4 +1,4 @@
-"""What failed outside of the lab's code, in one sentence with what to do: a cell shows it instead of a traceback."""
+"""Failures outside of the lab's code, in one sentence with the step that helps, which a cell shows in place of a traceback."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CellError(UserError):
 
 
 def explained(problem: BaseException) -> UserError | None:
-    """What to say instead of a traceback; None for a problem of which nothing is known here.
+    """The sentence in place of a traceback; None for a problem of which nothing is known here.
 
     Looks at what botocore, requests and httpx raise, also as the cause of another error or within a group.
     """
@@ -100,11 +100,11 @@ def _of_aws(error: BaseException) -> str | None:
 
 def _of_answer(said: Mapping[str, Any], operation: str) -> str:
     code, message = said.get("Code", "no code"), said.get("Message", "").rstrip(". ")
-    sentence = f"AWS refused {operation} ({code}): {message}"
+    sentence = f"AWS rejected {operation} ({code}): {message}"
     if code in _REFUSED_CREDENTIALS:
-        return f"AWS refused the credentials ({code}): renew them ({CREDENTIALS})"
+        return f"AWS rejected the credentials ({code}): renew them ({CREDENTIALS})"
     if any(word in code or word in message for word in _DENIED):
-        return f"{sentence}: run notebook 04_edit_iam, which gives the roles what they need"
+        return f"{sentence}: run notebook 04_edit_iam, which gives the roles their permissions"
     if any(word in code or word in message for word in _MISSING):
         return f"{sentence}: it was deleted, or the emulator was started anew: {AGAIN}"
     return sentence

@@ -110,7 +110,7 @@ def test_pictures_of_another_size_are_refused(tmp_path):
     folder = write(tmp_path / "model", mx.sym.mean(mx.sym.Variable("data"), axis=1))
     (folder / models.ABOUT).write_text(json.dumps({"schema": 1, "input": {"size": 600}}))
     with pytest.raises(
-        models.ModelError, match="takes pictures of 600 × 600 pixels, the function prepares 32 to 512 a side"
+        models.ModelError, match="takes images of 600 × 600 pixels, the function prepares 32 to 512 a side"
     ):
         models.check_structure(folder)
 

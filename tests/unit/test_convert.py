@@ -149,7 +149,7 @@ def test_what_lies_beside_the_file_says_how_pictures_are_prepared(network, tmp_p
     assert made.about["input"] == {"size": SIZE, "fit": "centre-crop", "fraction": 0.9, "channels": "RGB",
                                    "mean": [127.5, 102, 76.5], "deviation": [63.75, 51, 25.5],
                                    "normalised_by": "the network"}  # fmt: skip
-    assert made.about["licence"] == "apache-2.0" and "pictures: config.json" in made.remarks
+    assert made.about["licence"] == "apache-2.0" and "images: config.json" in made.remarks
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,6 @@ def test_other_opsets_and_other_domains_are_refused():
 
 def test_a_wrong_layer_is_found_by_its_name(monkeypatch):
     monkeypatch.setitem(operators.OPERATORS, "Relu", lambda at: at.symbol() * 1.01)
-    with pytest.raises(ConversionError, match=r"Relu \(node 'relu1'\): what MXNet makes of it differs by"):
+    with pytest.raises(ConversionError, match=r"Relu \(node 'relu1'\): MXNet's output differs by"):
         compared(tiny())
     assert layers.simple is not operators.OPERATORS["Relu"]

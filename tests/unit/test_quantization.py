@@ -178,7 +178,7 @@ def test_pictures_are_spread_over_the_classes(tmp_path):
     chosen = quantization.choose(folder, 10)
     assert sorted(path.parent.name for path in chosen) == sorted(imagenette.WNIDS)
     assert len(quantization.choose(folder, 100)) == 30
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="holds no images"):
         quantization.choose(tmp_path / "none")
 
 

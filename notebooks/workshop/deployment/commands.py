@@ -38,6 +38,6 @@ def run(program: str, chosen: argparse.Namespace, work: Callable[[Lab], object],
         print(f"{program}: {error}", file=sys.stderr)
         return 1
     except ClientError as error:
-        print(f"{program}: AWS refused {error.operation_name}: {error.response['Error']['Message']}", file=sys.stderr)
+        print(f"{program}: AWS rejected {error.operation_name}: {error.response['Error']['Message']}", file=sys.stderr)
         return 1
     return 0

@@ -39,7 +39,7 @@ def check_out(commit: str, folder: Path) -> str:
     command = ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"]
     named = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if named.returncode:
-        raise RehearsalError(f"there is no commit {commit!r} here: the pipeline builds what is committed")
+        raise RehearsalError(f"there is no commit {commit!r} here: name one of this repository")
     archive = subprocess.run(["git", "archive", named.stdout.strip()], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
@@ -103,7 +103,7 @@ def _file(configuration: dict[str, Any], key: str, spec: dict[str, Any]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = commands.parser("rehearsal", str(__doc__).splitlines()[0])
-    parser.add_argument("--commit", default="HEAD", help="what to build (HEAD)")
+    parser.add_argument("--commit", default="HEAD", help="the commit to build (HEAD)")
     chosen = parser.parse_args(arguments)
     return commands.run("rehearse", chosen, lambda lab: rehearse(lab, chosen.commit))
 

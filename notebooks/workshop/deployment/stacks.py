@@ -105,7 +105,7 @@ def create_change_set(
         if "didn't contain changes" in reason or "No updates" in reason:
             other = {name: str(value) for name, value in named.items() if str(value) != previous.get(name)}
             return {"StackName": stack, "Changes": [], "Update": request, "Other": other} if other else None
-        raise StackError(f"{stack}: the change set was refused: {reason or error}") from error
+        raise StackError(f"{stack}: the change set was rejected: {reason or error}") from error
     return cloudformation.describe_change_set(StackName=stack, ChangeSetName=change_set)
 
 
@@ -126,7 +126,7 @@ def execute(cloudformation, change_set: dict) -> list[dict]:
             idle = ", ".join(f"{name}={value}" for name, value in change_set["Other"].items())
             raise StackError(
                 f"{stack}: {idle} would change no resource as things are, and CloudFormation keeps no such value: give "
-                "it together with the parameter that switches on what it is for"
+                "it together with the parameter that switches its feature on"
             ) from None
     else:
         cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set["ChangeSetId"])

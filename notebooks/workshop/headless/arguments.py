@@ -29,7 +29,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="any other parameter of a notebook",
     )  # fmt: skip
     parser.add_argument("--ship", action="store_true", help="run the notebook that ships versions, alone")
-    parser.add_argument("--scale", action="store_true", help="run the notebooks that measure what is deployed, alone")
+    parser.add_argument("--scale", action="store_true", help="run the notebooks that measure the deployed stack, alone")
     parser.add_argument("--endpoint", action="store_true", help="run nothing: print the endpoint's URL alone")
     parser.add_argument(
         "stack_parameters", nargs="*", metavar="NAME=VALUE",

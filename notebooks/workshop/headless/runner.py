@@ -333,7 +333,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"deploy: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ndeploy: interrupted; run it again and it goes on from what is deployed", file=sys.stderr)
+        print("\ndeploy: interrupted; run it again: the stacks that are deployed stay", file=sys.stderr)
         return 130
 
 

@@ -30,7 +30,7 @@ def threshold(model: ModelFiles) -> float:
 
 
 def _uncalibrated(model: ModelFiles) -> ModelError:
-    return ModelError(f"The model {model.name} is not calibrated: it cannot say which pictures it knows.")
+    return ModelError(f"The model {model.name} is not calibrated: it cannot say which images show its classes.")
 
 
 def scored(model: ModelFiles, pictures: Iterable[bytes]) -> list[Scored]:

@@ -49,7 +49,7 @@ def check_structure(folder: Path) -> list[str]:
     size = about.input_size(folder)
     if not MIN_SIDE <= size <= MAX_SIDE:
         raise ModelError(
-            f"{SYMBOL} takes pictures of {size} × {size} pixels, the function prepares {MIN_SIDE} to {MAX_SIDE} a "
+            f"{SYMBOL} takes images of {size} × {size} pixels, the function prepares {MIN_SIDE} to {MAX_SIDE} a "
             "side. Give a network for those."
         )
     description(folder)

@@ -80,8 +80,8 @@ class ModelFiles:
         if SYMBOLS[precision] not in self.sums:
             raise ModelError(
                 f"The model {self.name} has no {SYMBOLS[precision]}: deploy it with precision 'float32', or make the "
-                f"file from pictures like those that it will see: `python -m workshop.models.quantization "
-                f"{self.folder} <folder of pictures>`."
+                f"file from images like those that it will get: `python -m workshop.models.quantization "
+                f"{self.folder} <folder of images>`."
             )
         return self.folder / SYMBOLS[precision]
 

@@ -210,7 +210,7 @@ def choose(folder: Path, count: int = PICTURES) -> list[Path]:
     """
     files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise ValueError(f"{folder} holds no pictures: give the folder of the training pictures")
+        raise ValueError(f"{folder} holds no images: give the folder of the training images")
     return [files[index * len(files) // count] for index in range(count)] if len(files) > count else files
 
 
@@ -236,7 +236,7 @@ def main() -> int:
     about = "Add an int8 symbol to a model's files."
     parser = argparse.ArgumentParser(prog="workshop.models.quantization", description=about)
     parser.add_argument("folder", type=Path, help="the model's files with their SHA256SUMS")
-    parser.add_argument("pictures", type=Path, help="a folder of pictures that the model was trained with")
+    parser.add_argument("pictures", type=Path, help="a folder of images that the model was trained with")
     parser.add_argument("--count", type=int, default=PICTURES, help=f"how many of them to look at ({PICTURES})")
     chosen = parser.parse_args()
     try:

@@ -177,7 +177,7 @@ def run(
     httpx.ConnectError when for `NOBODY_SECONDS` no connection was accepted, not one.
     """
     if clients < 1 or not pictures or (count is not None and count < 1) or max_seconds <= 0:
-        raise ValueError("expected at least one client, one picture, one request and some time")
+        raise ValueError("expected at least one client, one image, one request and some time")
     result: list[Load] = []
     problem: list[BaseException] = []
 
@@ -264,7 +264,7 @@ async def _run(endpoint, pictures, clients, count, max_seconds, retry, request_t
                     return
                 answer = await send(number)
                 if number in answers:
-                    raise AssertionError(f"picture {number} was answered twice")
+                    raise AssertionError(f"image {number} was answered twice")
                 answers[number] = answer
                 if progress:
                     progress(1)

@@ -25,7 +25,7 @@ def list_split(folder: Path, wnids: Sequence[str]) -> tuple[list[Path], np.ndarr
     for label, wnid in enumerate(wnids):
         found = sorted(Path(folder, wnid).glob("*.JPEG"))
         if not found:
-            raise FileNotFoundError(f"no *.JPEG in {Path(folder, wnid)}: expected one folder of pictures per class")
+            raise FileNotFoundError(f"no *.JPEG in {Path(folder, wnid)}: expected one folder of images per class")
         files += found
         labels += [label] * len(found)
     return files, np.array(labels, np.int32)
@@ -41,7 +41,7 @@ def read_images(files: Sequence[Path], description: str = "decode") -> np.ndarra
     def decode(index):
         picture = cv2.imread(str(files[index]))
         if picture is None:
-            raise ValueError(f"{files[index]} does not decode: delete it, or fetch the pictures again")
+            raise ValueError(f"{files[index]} does not decode: delete it, or fetch the images again")
         if picture.shape[:2] != (INPUT_SIZE, INPUT_SIZE):
             picture = cv2.resize(picture, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_AREA)
         images[index] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

@@ -9,7 +9,7 @@ def main() -> int:
     found = judge_files()
     for finding in found:
         print(finding)
-    print(f"{len(found)} findings" if found else "nothing that AWS would refuse was found")
+    print(f"{len(found)} findings" if found else "nothing was found that AWS would reject")
     return 1 if found else 0
 
 

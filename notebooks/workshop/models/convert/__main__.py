@@ -22,7 +22,7 @@ def arguments() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, help="the folder for the model's files; its name is the model's"
     )
     parser.add_argument("--labels", help="a file of one label a line, or imagenet for its 1,000 classes")
-    parser.add_argument("--architecture", help="for weights: what they belong to, where their names do not tell")
+    parser.add_argument("--architecture", help="for weights: the architecture, where their names do not tell it")
     parser.add_argument("--licence", help="the licence that the weights come under, for model.json")
     pictures = parser.add_argument_group(
         "how the network wants its images", "options for facts that neither the file nor a config.json beside it states"
@@ -34,7 +34,7 @@ def arguments() -> argparse.ArgumentParser:
                           help="the largest value of a pixel that mean and deviation are of (1)")  # fmt: skip
     pictures.add_argument("--size", type=int, help="height and width in pixels")
     pictures.add_argument("--channels", choices=("RGB", "BGR"), help="the order of the colours (RGB)")
-    pictures.add_argument("--fit", choices=FITS, help="how a picture becomes a square")
+    pictures.add_argument("--fit", choices=FITS, help="how an image becomes a square")
     pictures.add_argument("--fraction", type=float, help="the part of the shorter side that a centre crop keeps")
     return parser
 

@@ -121,7 +121,7 @@ def convert(
         about.write(staging, described | (more or {}))
         write_manifest(staging)
         _move(staging, folder)
-    remarks = [f"pictures: {wanted.origin}", f"classes: {named_by}"]
+    remarks = [f"images: {wanted.origin}", f"classes: {named_by}"]
     if made.ending == "none":
         remarks.append("the network ends in class scores: a softmax was added")
     return Converted(folder, about.read(folder), proof, remarks)

@@ -92,7 +92,7 @@ def image_input(model: onnx.ModelProto) -> tuple[str, list[int]]:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [entry for entry in model.graph.input if entry.name not in weights]
     if len(inputs) != 1:
-        raise ConversionError(f"{len(inputs)} inputs ({', '.join(i.name for i in inputs)}): expected one, a picture.")
+        raise ConversionError(f"{len(inputs)} inputs ({', '.join(i.name for i in inputs)}): expected one, an image.")
     tensor = inputs[0].type.tensor_type
     shape = [side.dim_value for side in tensor.shape.dim]
     if tensor.elem_type != onnx.TensorProto.FLOAT:
@@ -179,7 +179,7 @@ def analyse(model: onnx.ModelProto, picture: np.ndarray) -> Graph:
         found = running.run(None, {input_name: picture})
     except Exception as error:
         raise ConversionError(
-            f"ONNX Runtime cannot run this network on one picture of {picture.shape}: {_line(error)} Where its "
+            f"ONNX Runtime cannot run this network on one image of {picture.shape}: {_line(error)} Where its "
             "graph is made for a larger batch, export it with a batch of 1 or a symbolic one."
         ) from error
     values = dict(zip((output.name for output in running.get_outputs()), found, strict=True)) | {input_name: picture}
@@ -204,7 +204,7 @@ def analyse(model: onnx.ModelProto, picture: np.ndarray) -> Graph:
         for name in node.inputs:
             graph.readers.setdefault(name, []).append(node)
     if graph.output in constants or input_name not in graph.readers:
-        raise ConversionError("the output does not depend on the picture: this is no classifier of pictures.")
+        raise ConversionError("the output does not depend on the image: this is no classifier of images.")
     rows = graph.shape(graph.output)
     if max(rows, default=0) != int(np.prod(rows)) or (len(rows) > 1 and rows[0] != 1):
         raise ConversionError(f"the output {graph.output} has the shape {rows}: expected (1, classes).")

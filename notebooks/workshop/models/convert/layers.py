@@ -7,7 +7,7 @@ import numpy as np
 
 from workshop.models.convert.operators import ATTENTION, At, operator
 
-_EXPORT_2D = "The converter is for classifiers of pictures: two dimensions in space."
+_EXPORT_2D = "The converter is for classifiers of images: two dimensions in space."
 
 
 def _pads(at: At, kernel: list[int], strides: list[int], dilations: list[int], added: list[int]) -> list[int]:
@@ -184,7 +184,7 @@ def local_response(at: At) -> mx.sym.Symbol:
 @operator("Gemm")
 def dense(at: At) -> mx.sym.Symbol:
     if at.attribute("transA", 0) or at.is_constant(0) or len(at.shape()) != 2:
-        raise at.refuse("its first input is not one row per picture")
+        raise at.refuse("its first input is not one row per image")
     weight = at.constant(1) if at.attribute("transB", 0) else at.constant(1).T
     bias = at.constant(2)
     weight = weight * at.attribute("alpha", 1.0)

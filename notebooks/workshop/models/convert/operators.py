@@ -22,10 +22,12 @@ REMEDIES = {
         "Export the network in evaluation mode, with an example of fixed shape, without control flow.",
     ),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Einsum", "Attention"), "The converter is for convolutional classifiers."),
-    **dict.fromkeys(("ArgMax", "TopK"), "End the network in its class scores: cut off what picks the best class."),
+    **dict.fromkeys(
+        ("ArgMax", "TopK"), "End the network in its class scores: cut off the node that picks the best class."
+    ),
 }
 ATTENTION = (
-    "it multiplies two things that both depend on the picture, as attention does",
+    "it multiplies two things that both depend on the image, as attention does",
     "Transformers are not converted: take a convolutional network.",
 )
 GENERAL = "Export the network from its framework in float32 and evaluation mode, or write the layer of other operators."
@@ -89,7 +91,7 @@ class At:
         if not self.has(index):
             return default
         if not self.is_constant(index):
-            raise self.refuse(f"its input {self.node.inputs[index]!r} depends on the picture", GENERAL)
+            raise self.refuse(f"its input {self.node.inputs[index]!r} depends on the image", GENERAL)
         return self.graph.constants[self.node.inputs[index]]
 
     def integers(self, name: str, index: int) -> list[int] | None:
@@ -128,6 +130,6 @@ class At:
         """`symbol` reshaped to this node's output; the batch dimension stays free."""
         shape, inputs = self.out_shape, self.shape()
         if not shape or not inputs or shape[0] != 1 or inputs[0] != 1 or 0 in shape:
-            raise self.refuse(f"it turns the shape {inputs} into {shape}, which mixes pictures of a batch")
+            raise self.refuse(f"it turns the shape {inputs} into {shape}, which mixes images of a batch")
         rest = shape[1:] or (1,)
         return mx.sym.reshape(symbol, shape=(0, *rest), name=name or self.name)

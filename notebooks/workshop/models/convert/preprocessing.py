@@ -98,7 +98,7 @@ def from_json(text: str, where: str) -> Preprocessing:
         known = {key: own[key] for key in ("size", "mean", "deviation", "channels", "fit", "fraction") if key in own}
         return given(**known, pixels=255, origin=where) if known else Preprocessing()
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ConversionError(f"{where} does not say how pictures are prepared: {error}.") from error
+        raise ConversionError(f"{where} does not say how images are preprocessed: {error}.") from error
 
 
 def _timm(config: Mapping[str, Any], where: str) -> Preprocessing:

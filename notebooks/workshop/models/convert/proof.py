@@ -108,8 +108,8 @@ def compare_layers(made: Importer, picture: np.ndarray) -> tuple[int, float]:
         if not relative <= LAYER_LIMIT:
             came = f"differs by {relative:.1e} of its range" if same_shape else f"has the shape {value.shape}"
             raise ConversionError(
-                f"{makers[name]}: what MXNet makes of it {came}, expected {expected.shape} and at most "
-                f"{LAYER_LIMIT:.0e}. The network is refused; please report this node with its attributes: "
+                f"{makers[name]}: MXNet's output {came}, expected {expected.shape} and at most "
+                f"{LAYER_LIMIT:.0e}. The network is rejected; please report this node with its attributes: "
                 f"{makers[name].attributes}."
             )
         worst = max(worst, relative)
@@ -133,7 +133,7 @@ def verify(made: Importer, folder: Path) -> Proof:
     if not difference <= LIMIT:
         raise ConversionError(
             f"the function's predictor and the source network differ by {difference:.1e} in a probability; at most "
-            f"{LIMIT:.0e} is accepted. The network is refused."
+            f"{LIMIT:.0e} is accepted. The network is rejected."
         )
     agreed = int((answered.argmax(axis=1) == expected.argmax(axis=1)).sum())
     reference = f"ONNX Runtime {onnxruntime.__version__}"

@@ -52,7 +52,7 @@ def transpose(at: At) -> mx.sym.Symbol:
 def concat(at: At) -> mx.sym.Symbol:
     axis = int(at.attribute("axis")) % len(at.out_shape)
     if axis == 0 or any(at.is_constant(index) for index in range(len(at))):
-        raise at.refuse("it joins pictures, or a picture's numbers with constants")
+        raise at.refuse("it joins images, or an image's numbers with constants")
     return mx.sym.concat(*(at.symbol(index) for index in range(len(at))), dim=axis, name=at.name)
 
 
@@ -64,7 +64,7 @@ def _part(at: At, axis: int, start: int, stop: int, name: str) -> mx.sym.Symbol:
 def split(at: At) -> list[mx.sym.Symbol]:
     axis = int(at.attribute("axis", 0)) % len(at.shape())
     if axis == 0:
-        raise at.refuse("it takes pictures of a batch apart")
+        raise at.refuse("it takes images of a batch apart")
     parts, start = [], 0
     for index, output in enumerate(at.node.outputs):
         stop = start + at.graph.shape(output)[axis]

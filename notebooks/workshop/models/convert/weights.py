@@ -72,7 +72,7 @@ def _read_safetensors(path: Path) -> Weights:
         tensors = {name: _tensor(memoryview(data)[8 + length :], entry) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConversionError(
-            f"{path.name}: its header does not fit what follows ({error}). Fetch it again."
+            f"{path.name}: its header does not fit the data after it ({error}). Fetch it again."
         ) from error
     return Weights(_without_prefix(tensors), {str(key): str(value) for key, value in metadata.items()})
 

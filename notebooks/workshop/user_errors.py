@@ -1,4 +1,4 @@
-"""Failures outside of the lab's code, in one sentence with the step that helps, which a cell shows in place of a traceback."""
+"""Failures outside of the lab's code, in one sentence with the step that helps: a cell shows it, and no traceback."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_a_way_in_can_be_taken_again_after_another(asks):
     _, address, sample, message, drawing = children(widget.panel(*asks))
     sample.value = "church"
     address.value = "http://127.0.0.1/x.jpg"
-    assert sample.value == "" and "not a public address" in message.value
+    assert sample.value == "" and "is not on the public Internet" in message.value
     sample.value = "church"
     assert address.value == "" and message.value == "" and drawing.layout.display is None
 
@@ -130,7 +130,7 @@ def test_a_way_in_can_be_taken_again_after_another(asks):
 def test_errors_are_words_and_never_markup(asks):
     _, address, _, message, drawing = children(widget.panel(*asks))
     address.value = "http://127.0.0.1/x.jpg"
-    assert "not a public address" in message.value
+    assert "is not on the public Internet" in message.value
     assert drawing.layout.display == "none"
     address.value = "http://<b>/"
     assert "<b>" not in message.value
@@ -141,8 +141,8 @@ def test_errors_are_words_and_never_markup(asks):
     [
         ("not a url", "the URL&#x27;s host holds a blank"),
         ("ftp://images.example/", "must start with http:// or https://"),
-        ("localhost/church.jpg", "not a public address"),
-        ("127.0.0.1:80", "not a public address"),
+        ("localhost/church.jpg", "is not on the public Internet"),
+        ("127.0.0.1:80", "is not on the public Internet"),
         ("http://a..b/", "is no name"),
     ],
 )

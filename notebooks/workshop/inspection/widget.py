@@ -179,7 +179,7 @@ def panel(ask: Ask, heat: Heat | None = None) -> ipywidgets.VBox:
 
     It ends in a drawing or in words, whatever is raised on the way; the drawing of before is away from the start.
     """
-    address = ipywidgets.Text(placeholder="https://… then Enter", description="Address", continuous_update=False)
+    address = ipywidgets.Text(placeholder="https://… then Enter", description="URL", continuous_update=False)
     names = [("choose one", ""), *((name.replace("_", " "), name) for name in SAMPLES)]
     sample = ipywidgets.Dropdown(options=names, description="Sample")
     message, drawing = ipywidgets.HTML(), ipywidgets.Image(format="png", layout={"max_width": "100%"})
@@ -187,7 +187,7 @@ def panel(ask: Ask, heat: Heat | None = None) -> ipywidgets.VBox:
 
     def begin() -> None:
         upload.send({})  # it need not wait for the kernel any longer
-        drawing.layout.display, message.value = "none", "Looking…"
+        drawing.layout.display, message.value = "none", "Predicting…"
 
     def fail(words: str) -> None:
         message.value = f"<p role='alert'>{html.escape(words)}</p>"

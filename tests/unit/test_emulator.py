@@ -261,6 +261,29 @@ def test_requests_to_an_alias_follow_its_weights_and_the_functions_concurrency(e
         lab.client("iam").delete_role(RoleName=lab.lambda_role)
 
 
+def test_environments_share_the_files_of_their_package_and_no_folder(emulator_url):
+    lab = connect(project_id="packages")
+    functions, name = lab.client("lambda"), "packages"
+    make_function(lab, name, "[os.getpid(), os.stat('index.py').st_ino, os.listdir(), open('own', 'w').close()]")
+
+    def ask(version: str) -> list:
+        return json.loads(functions.invoke(FunctionName=name, Qualifier=version)["Payload"].read())
+
+    try:
+        first, second = ask("1"), ask("$LATEST")
+        assert first[0] != second[0] and first[1] == second[1]
+        assert "own" not in first[2] + second[2]
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("index.py", "def handler(event, context):\n    return 'other code'\n")
+        functions.update_function_code(FunctionName=name, ZipFile=code.getvalue())
+        functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+        assert ask("$LATEST") == "other code" and ask("1")[1] == first[1]
+    finally:
+        functions.delete_function(FunctionName=name)
+        lab.client("iam").delete_role(RoleName=lab.lambda_role)
+
+
 def test_an_api_has_the_gateway_responses_of_the_text_that_it_is_made_from(emulator_url):
     lab = connect(project_id="answers")
     response = {

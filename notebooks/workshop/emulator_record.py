@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import TYPE_CHECKING, Any
 
 from workshop import ROOT
+
+if TYPE_CHECKING:
+    import psutil
 
 HOST = "127.0.0.1"
 FOLDER = ROOT / ".emulator"
@@ -25,6 +26,8 @@ def is_taken(port: int) -> bool:
 
 def process_of(record: dict[str, Any]) -> psutil.Process | None:
     """The process of a record while it lives: its pid alone may have become another's."""
+    import psutil  # not above: the pipeline's build has no psutil, and imports `lab`
+
     try:
         process = psutil.Process(record["pid"])
         same = process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE

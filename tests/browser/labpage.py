@@ -3,12 +3,17 @@
 import json
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import Locator, Page
 
+from tests import recorded
 from tests.browser.gateway import ROOT
+from tests.recorded import Recording
+from tests.solutions import solutions
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SECONDS = 840  # for one notebook; the longest builds the package and deploys it, or measures under load
@@ -108,3 +113,18 @@ def take(page: Page, panel: Locator, path: Path, at: str = ".jp-MarkdownCell h1"
     page.mouse.move(720, 450)
     page.wait_for_timeout(500)
     page.screenshot(path=path)
+
+
+def run_for_all(
+    page: Page, panel: Locator, lab: Lab, screenshots: Callable[[str], Path], notebook: Path, changes: dict[str, str]
+) -> None:
+    """Run a notebook, look at it, and at its first run keep what its kernel sent: nbval judges that."""
+    edit(page, panel, changes)
+    with Recording(lab.connection(notebook)) as recording:
+        cells = run_all(page, panel)
+        take(page, panel, screenshots(f"lab-{notebook.stem}"))
+        check(panel, cells)
+        if not recorded.of(notebook):
+            for code in solutions(nbformat.read(notebook, as_version=4)):
+                recording.run(code, SECONDS)
+            recording.keep(notebook, changes)

@@ -4,14 +4,11 @@ import contextlib
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page
 
-from tests import building, recorded
-from tests.browser.labpage import NOTEBOOKS, SECONDS, check, edit, menu, run_all, take, wait_until_done
-from tests.recorded import Recording
-from tests.solutions import solutions
+from tests import building
+from tests.browser.labpage import NOTEBOOKS, check, edit, menu, run_all, run_for_all, take, wait_until_done
 
 
 def test_screenshot_of_the_first_notebook_with_nothing_to_choose(opened, lab, screenshots):
@@ -64,9 +61,10 @@ def test_without_its_model_it_says_which_notebook_fetches_it(opened):
 
 
 # Once in a fresh project and once in one that is there; at last the clean-up where nothing is left to clean. Not again:
-# 07 to 09, which measure for minutes, and 02, whose second run is that of test_widget.py.
-AGAIN = [file for file in NOTEBOOKS if file not in (named("02"), named("07"), named("08"), named("09"))]
-RUNS = [*NOTEBOOKS[:-1], *AGAIN, NOTEBOOKS[-1]]
+# 07 to 09, which measure for minutes. 02 makes nothing in a project: test_widget.py runs it, and goes on in it.
+FIRST = [file for file in NOTEBOOKS if file != named("02")]
+AGAIN = [file for file in FIRST if file not in (named("07"), named("08"), named("09"))]
+RUNS = [*FIRST[:-1], *AGAIN, FIRST[-1]]
 # Fewer rounds, of which no output that is compared depends. nbval alone (`pytest notebooks`) runs all of them.
 SHORTER = {"09": {"repeats = 20": "repeats = 5"}}
 
@@ -74,17 +72,9 @@ SHORTER = {"09": {"repeats = 20": "repeats = 5"}}
 @pytest.mark.parametrize("notebook", RUNS, ids=lambda file: file.stem)
 def test_run_all_shows_no_error(opened, lab, screenshots, notebook):
     page, panel = opened(notebook.name)
-    changes = SHORTER.get(notebook.stem[:2], {})
-    edit(page, panel, changes)
     alone = building.alone() if notebook == named("05") else contextlib.nullcontext()
-    with alone, Recording(lab.connection(notebook)) as recording:
-        cells = run_all(page, panel)
-        take(page, panel, screenshots(f"lab-{notebook.stem}"))
-        check(panel, cells)
-        if not recorded.of(notebook):  # the first run: nbval judges what it printed
-            for code in solutions(nbformat.read(notebook, as_version=4)):
-                recording.run(code, SECONDS)
-            recording.keep(notebook, changes)
+    with alone:
+        run_for_all(page, panel, lab, screenshots, notebook, SHORTER.get(notebook.stem[:2], {}))
 
 
 def test_cell_by_cell_runs_as_well(opened):

@@ -5,8 +5,9 @@ import struct
 import pytest
 
 from tests.browser.gateway import ROOT
-from tests.browser.labpage import check, run_all
+from tests.browser.labpage import NOTEBOOKS, run_for_all
 
+NOTEBOOK = next(file for file in NOTEBOOKS if file.name.startswith("02"))
 SAMPLES = ROOT / "notebooks" / "samples"
 
 
@@ -50,8 +51,8 @@ def bitmap(width: int, height: int) -> bytes:
 
 
 def test_a_person_asks_with_a_sample_a_file_and_an_address(opened, lab, screenshots, pictures):
-    page, notebook = opened("02_inspect_predictions.ipynb")
-    check(notebook, run_all(page, notebook))  # its second run in this JupyterLab: see test_jupyterlab.py
+    page, notebook = opened(NOTEBOOK.name)
+    run_for_all(page, notebook, lab, screenshots, NOTEBOOK, {})
     widget = notebook.locator(".jp-OutputArea-output .widget-vbox").first
     widget.scroll_into_view_if_needed()
     panel = Panel(widget)

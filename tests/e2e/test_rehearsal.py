@@ -46,7 +46,7 @@ def test_nothing_of_the_callers_environment_reaches_the_build(lab, monkeypatch):
 
 @pytest.mark.parametrize("commit", ["no-such-branch", "0" * 40])
 def test_an_unknown_commit_is_told(tmp_path, commit):
-    with pytest.raises(rehearsal.RehearsalError, match="what is committed"):
+    with pytest.raises(rehearsal.RehearsalError, match="name one of this repository"):
         rehearsal.check_out(commit, tmp_path)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import floor, lab, report
+from benchmarks import floor, goals, lab
 from benchmarks.preparation import (
     ARTIFACT,
     BUCKET,
@@ -216,7 +216,7 @@ class Bench:
                 place.write_text(json.dumps(event(file.read_bytes())))
             # The other float32 networks are this one to the last digits: part `same`.
             runs: dict[str, tuple[str, dict[str, str]]]
-            runs = {name: (name, {}) for name in self.names if name in (*self.ours, report.ORT, report.ORT_INT8)}
+            runs = {name: (name, {}) for name in self.names if name in (*self.ours, goals.ORT, goals.ORT_INT8)}
             if OURS_INT8 in self.names:
                 runs |= {f"{OURS_INT8}, {level}": (OURS_INT8, {"DNNL_MAX_CPU_ISA": level}) for level in LEVELS[1:]}
             for title, (name, more) in runs.items():

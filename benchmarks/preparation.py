@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from benchmarks import report
+from benchmarks import goals
 from predict import images
 from workshop import models
 from workshop.deployment import build, parameters
@@ -59,16 +59,16 @@ def our_handler() -> str:
     return template["Resources"]["Predict"]["Properties"]["Handler"]
 
 
-OURS, OURS_INT8, PER_REQUEST, MODULE = report.OURS, report.OURS_INT8, report.PER_REQUEST, report.MODULE
+OURS, OURS_INT8, PER_REQUEST, MODULE = goals.OURS, goals.OURS_INT8, goals.PER_REQUEST, goals.MODULE
 VARIANTS = {
     OURS: Variant(our_handler(), "artifact"),
     OURS_INT8: Variant(our_handler(), "artifact", {"MODEL_SYMBOL_FILE_NAME": "model-int8-symbol.json"}),
     PER_REQUEST: Variant("peers.mxnet_per_request.handler", "mxnet"),
     MODULE: Variant("peers.mxnet_module.handler", "mxnet"),
-    report.ORT: Variant("peers.onnx_runtime.handler", "onnxruntime", {"PEER_NETWORK": "resnet-18.onnx"}),
-    report.ORT_INT8: Variant("peers.onnx_runtime.handler", "onnxruntime", {"PEER_NETWORK": "resnet-18-int8.onnx"}),
-    report.OPENCV: Variant("peers.opencv_dnn.handler", "mxnet", cold=False),
-    report.PYTORCH: Variant("peers.pytorch.handler", "pytorch", cold=False),
+    goals.ORT: Variant("peers.onnx_runtime.handler", "onnxruntime", {"PEER_NETWORK": "resnet-18.onnx"}),
+    goals.ORT_INT8: Variant("peers.onnx_runtime.handler", "onnxruntime", {"PEER_NETWORK": "resnet-18-int8.onnx"}),
+    goals.OPENCV: Variant("peers.opencv_dnn.handler", "mxnet", cold=False),
+    goals.PYTORCH: Variant("peers.pytorch.handler", "pytorch", cold=False),
 }
 
 

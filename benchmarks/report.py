@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import floor
+from benchmarks.goals import OURS, OURS_INT8, goals
 from predict.limits import UNZIPPED_BYTES
 
 BENCHMARKS = Path(__file__).resolve().parent
@@ -16,10 +17,6 @@ SEVERAL = BENCHMARKS / "several.json"
 MODEL = BENCHMARKS.parent / "models" / "practice" / "results.json"
 BEGIN, END = "<!-- results: made by report.py, not by hand -->\n", "<!-- end of the results -->\n"
 
-OURS, OURS_INT8 = "This function, float32", "This function, int8"
-PER_REQUEST, MODULE = "MXNet, loaded per request", "MXNet, bound once"
-ORT, ORT_INT8 = "ONNX Runtime, float32", "ONNX Runtime, int8"
-OPENCV, PYTORCH = "OpenCV dnn", "PyTorch"
 PACKAGES = {
     "artifact": "This function",
     "mxnet": "MXNet's Python package and OpenCV",
@@ -47,64 +44,6 @@ def ratio(a: float, b: float) -> str:
     return f"{a / b:.2f}"
 
 
-def goals(results: dict) -> list[tuple[str, float, str, bool]]:
-    """What was asked for: what, the figure, the goal, whether it is met. One per figure that was measured."""
-    found = []
-
-    def at_most(what: str, value: float, goal: float) -> None:
-        found.append((what, value, f"≤ {goal:g}", value <= goal))
-
-    def at_least(what: str, value: float, goal: float) -> None:
-        found.append((what, value, f"≥ {goal:g}", value >= goal))
-
-    if "cold" in results:
-        cold = results["cold"]["whole machine"]
-        for peer, goal in ((PER_REQUEST, 0.30), (MODULE, 0.5), (ORT, 1), (ORT_INT8, 1)):
-            for ours in (OURS, OURS_INT8):
-                if peer in cold and ours in cold and not (ours == OURS and peer == ORT_INT8):
-                    at_most(f"cold start, {ours[15:]}: of {peer}'s", cold[ours]["median"] / cold[peer]["median"], goal)
-        single = results["cold"].get("one core", {})
-        for ours, peer in ((OURS, ORT), (OURS_INT8, ORT_INT8)):
-            if {ours, peer} <= single.keys():
-                value = single[ours]["median"] / single[peer]["median"]
-                at_most(f"cold start on one core, {ours[15:]}: of {peer}'s", value, 1)
-        if MODULE in cold:
-            for ours in [name for name in (OURS, OURS_INT8) if name in cold]:
-                at_most(
-                    f"peak memory, {ours[15:]}: of {MODULE}'s", cold[ours]["peak_mb"] / cold[MODULE]["peak_mb"], 0.65
-                )
-    if "warm" in results:
-        warm = results["warm"]["1"]["500 x 375"]
-        for ours in (OURS, OURS_INT8):
-            if ours in warm and PER_REQUEST in warm:
-                value = warm[PER_REQUEST]["median"] / warm[ours]["median"]
-                at_least(f"warm, 500 × 375, {ours[15:]}: times faster than {PER_REQUEST}", value, 10)
-        if {OURS_INT8, ORT} <= warm.keys():
-            value = warm[ORT]["median"] / warm[OURS_INT8]["median"]
-            at_least(f"warm, 500 × 375, int8: times faster than {ORT}", value, 2.5)
-        if {OURS_INT8, ORT_INT8} <= warm.keys():
-            value = warm[OURS_INT8]["median"] / warm[ORT_INT8]["median"]
-            at_most(f"warm, 500 × 375, int8: of {ORT_INT8}'s", value, 1)
-        network = results["warm"]["1"]["network"]
-        if {OURS_INT8, ORT} <= network.keys():
-            value = network[ORT]["median"] / network[OURS_INT8]["median"]
-            at_least(f"the network alone, int8: times faster than {ORT}", value, 2.5)
-        if {OURS_INT8, ORT_INT8} <= network.keys():
-            value = network[OURS_INT8]["median"] / network[ORT_INT8]["median"]
-            at_most(f"the network alone, int8: of {ORT_INT8}'s", value, 1)
-    for level, times in results.get("isa", {}).items():
-        if OURS_INT8 in times:
-            at_most(f"the network, int8 of float32, {level}", times[OURS_INT8]["median"] / times[OURS]["median"], 1)
-    accuracy = results.get("accuracy", {})
-    for name, one in accuracy.items():
-        if name.startswith(OURS_INT8):
-            at_most(f"{name[15:]}: points of top-1 lost", 100 * (accuracy[OURS]["top1"] - one["top1"]), 0.5)
-            at_least(f"{name[15:]}: agreement with float32, %", 100 * one["agreement"], 98.5)
-    if "artifact" in results.get("package", {}):
-        at_least("package: MB under the limit", (UNZIPPED_BYTES - results["package"]["artifact"]["unzipped"]) / 1e6, 5)
-    return found
-
-
 def page(results: dict) -> str:
     """The tables as Markdown."""
     parts = [_machine(results["machine"])]
@@ -125,7 +64,8 @@ def tables() -> str:
     """What stands between README.md's marks, from the result files."""
     results = json.loads(RESULTS.read_text())
     results.setdefault("accuracy", accuracy_of_the_model(json.loads(MODEL.read_text())))
-    return page(results) + several(json.loads(SEVERAL.read_text())) + bulk(json.loads(BULK.read_text()))
+    scored = json.loads(BULK.read_text())
+    return page(results | {"bulk": scored}) + several(json.loads(SEVERAL.read_text())) + bulk(scored)
 
 
 def accuracy_of_the_model(found: dict) -> dict:

@@ -16,7 +16,7 @@ import nbformat
 import pytest
 
 from workshop import ROOT
-from workshop.headless import report, runner
+from workshop.headless import kept, report, runner
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +96,47 @@ def test_notebooks_run_in_order_with_their_parameters_and_leave_pages(tmp_path, 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [["passed", "00_a.ipynb"], ["passed", "01_b.ipynb"]]
     assert nbformat.read(paths[0], as_version=4).cells[0].source == "name = 'unset'"
+
+
+def test_a_notebook_that_only_looks_runs_again_where_something_has_changed(tmp_path, capsys):
+    log = tmp_path / "log.txt"
+    path = write_notebook(tmp_path, "02_c.ipynb", f"open({str(log)!r}, 'a').write(name)", parameters="name = 'unset'")
+
+    def run(name: str, number: int) -> str:
+        folder = tmp_path / f"run-{number}"
+        folder.mkdir()
+        done = runner.run_all([path], {"name": name}, folder, runner.Progress(2, is_terminal=False))
+        assert done.passed and (folder / "02_c.html").stat().st_size
+        assert nbformat.read(folder / "02_c.ipynb", as_version=4).cells[-1].execution_count
+        assert "1 of\n  1 notebooks have run" in (folder / "report.html").read_text()
+        return done.results[0].status
+
+    assert [run("a", 1), run("a", 2), run("b", 3), run("b", 4)] == ["passed", "unchanged", "passed", "unchanged"]
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["unchanged", "02_c.ipynb"]
+    (tmp_path / ".kept" / "02_c" / "02_c.html").unlink()
+    assert run("b", 5) == "passed"
+    write_notebook(tmp_path, "02_c.ipynb", f"open({str(log)!r}, 'a').write('c')", parameters="name = 'unset'")
+    assert run("b", 6) == "passed"
+    assert log.read_text() == "abbc"
+
+
+def test_a_notebook_that_only_looks_and_fails_is_not_kept(tmp_path, folder):
+    path = write_notebook(tmp_path, "03_d.ipynb", "1 / 0")
+    statuses = [
+        runner.run_all([path], {}, folder, runner.Progress(1, is_terminal=False)).results[0].status for _ in range(2)
+    ]
+    assert statuses == ["failed", "failed"]
+
+
+def test_what_such_a_notebook_reads_decides(tmp_path):
+    notebook, other = tmp_path / "02_c.ipynb", tmp_path / "model.json"
+    notebook.write_text("{}"), other.write_text("{}")
+    before = kept.digest_of(notebook, {"model": "a"}, [other])
+    assert before == kept.digest_of(notebook, {"model": "a"}, [other]) != kept.digest_of(notebook, {}, [other])
+    other.write_text("{ }")
+    assert before != kept.digest_of(notebook, {"model": "a"}, [other])
+    read = {str(file.relative_to(ROOT)) for file in kept.files()}
+    assert {"notebooks/workshop/plots.py", "lambda_src/predict/predictor.py", "models/practice/model.json"} <= read
 
 
 def test_a_failing_cell_stops_the_run_and_is_shown(tmp_path, folder):

@@ -11,7 +11,7 @@ class Result:
     name: str
     seconds: float = 0.0
     cells: int = 0
-    status: str = "not run"  # or "passed", "failed"
+    status: str = "not run"  # or "passed", "failed", "unchanged" since the last run
     error: str = ""
 
 
@@ -33,4 +33,4 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        return all(result.status == "passed" for result in self.results)
+        return all(result.status in ("passed", "unchanged") for result in self.results)

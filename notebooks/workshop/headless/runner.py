@@ -3,8 +3,9 @@
     python -m workshop.headless.runner --target local --model practice MemorySize=3008
 
 The executed notebooks, an HTML page of each, `report.html` on the whole run and `summary.json` go to
-`runs/<UTC time>/`; `runs/latest` names the newest. 07, which ships versions, is run by `--ship`. 08 and 09, which
-measure, are run by `--scale`. 10, which deletes everything, and the appendices are not run.
+`runs/<UTC time>/`; `runs/latest` names the newest. 02 and 03 only look: they run again where something has changed that
+they read. 07, which ships versions, is run by `--ship`. 08 and 09, which measure, are run by `--scale`. 10, which
+deletes everything, and the appendices are not run.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tqdm import tqdm
 
 from workshop import ROOT, UserError, emulator
 from workshop.client import predict_url, timed_sample
-from workshop.headless import report
+from workshop.headless import kept, report
 from workshop.headless.arguments import parameters_of, parse, with_the_deployed_model
 from workshop.headless.run import Result, Run
 from workshop.lab import Lab, connect
@@ -94,11 +95,11 @@ class Progress:
     def notebook(self, name: str) -> None:
         self.bar.set_description_str(name)
 
-    def cell(self) -> None:
-        self.bar.update()
+    def cell(self, count: int = 1) -> None:
+        self.bar.update(count)
 
     def done(self, result: Result) -> None:
-        line = f"{result.status:7s} {result.name:32s} {result.cells:3d} cells {result.seconds:6.1f} s"
+        line = f"{result.status:9s} {result.name:32s} {result.cells:3d} cells {result.seconds:6.1f} s"
         self.bar.write(line) if self.is_terminal else print(line, flush=True)
 
     def close(self) -> None:
@@ -220,7 +221,14 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
         for path, result in zip(paths, run.results, strict=True):
             progress.notebook(path.stem)
             notebook_began = time.monotonic()
+            digest = ""
             try:
+                if path.name.startswith(kept.LOOK):
+                    digest = kept.digest_of(path, shares[path])
+                if digest and kept.take(path, digest, folder, folder.parent / ".kept"):
+                    result.status = "unchanged"
+                    progress.cell(result.cells)
+                    continue
                 execute(path, shares[path], folder, progress)
                 result.status = "passed"
             except Exception as error:
@@ -231,8 +239,10 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
             finally:
                 result.seconds = round(time.monotonic() - notebook_began, 2)
                 run.seconds = round(time.monotonic() - began, 2)
-                if result.status != "not run" and (folder / path.name).exists():
+                if result.status not in ("not run", "unchanged") and (folder / path.name).exists():
                     write_page(folder / path.name)
+                if digest and result.status == "passed":
+                    kept.keep(path, digest, folder, folder.parent / ".kept")
                 write_pages(run, folder)
                 progress.done(result)
             if result.status == "failed":
@@ -307,7 +317,8 @@ def deploy(chosen: argparse.Namespace) -> int:
         if not chosen.scale:  # 07 names the model that is to answer in the end, too
             parameters = with_the_deployed_model(parameters, lab)
         folder = new_folder()
-        print(f"{lab!r}: running {len(paths)} notebooks into {folder.relative_to(ROOT)}/", flush=True)
+        count = f"{len(paths)} notebook{'s' if len(paths) > 1 else ''}"
+        print(f"Target {lab.target}, region {lab.region}, project {lab.project_id}: running {count}", flush=True)
         run = run_all(paths, parameters, folder)
         for result in run.results:
             if result.error:

@@ -1,0 +1,58 @@
+"""Notebooks that only look need not run again while nothing that they read has changed.
+
+`runs/.kept/` has the last executed notebook of each, its page, and a digest of all that it was made from.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from workshop import ROOT
+
+LOOK = ("02_", "03_")  # they change nothing, neither here nor in AWS
+READ = ("notebooks/workshop", "notebooks/samples", "lambda_src/predict", "models")
+LOCK = "requirements-{}.{}.txt".format(*sys.version_info)
+DIGEST = "digest"
+
+
+def files(root: Path = ROOT) -> Iterator[Path]:
+    """All that such a notebook may read, besides itself."""
+    yield root / LOCK
+    for folder in READ:
+        yield from (file for file in sorted((root / folder).rglob("*")) if file.is_file() and file.suffix != ".pyc")
+
+
+def digest_of(notebook: Path, parameters: dict[str, Any], read: Iterable[Path] | None = None) -> str:
+    """A digest of all that decides what a notebook shows."""
+    digest = hashlib.sha256(json.dumps([sys.version, parameters], sort_keys=True, default=str).encode())
+    for file in [notebook, *(files() if read is None else read)]:
+        with file.open("rb") as stream:
+            digest.update(f"\0{file}\0".encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def take(notebook: Path, digest: str, folder: Path, kept: Path) -> bool:
+    """Put what is kept of a notebook into `folder`, if it was made from the same. Returns whether it was."""
+    here = kept / notebook.stem
+    try:
+        if (here / DIGEST).read_text(encoding="utf-8") != digest:
+            return False
+        for name in (notebook.name, f"{notebook.stem}.html"):
+            shutil.copy(here / name, folder / name)
+    except OSError:  # nothing is kept, or not all of it
+        return False
+    return True
+
+
+def keep(notebook: Path, digest: str, folder: Path, kept: Path) -> None:
+    """Keep the executed notebook of `folder`, and its page. The digest is written last: half a copy is none."""
+    here = kept / notebook.stem
+    shutil.rmtree(here, ignore_errors=True)
+    here.mkdir(parents=True)
+    for name in (notebook.name, f"{notebook.stem}.html"):
+        shutil.copy(folder / name, here / name)
+    (here / DIGEST).write_text(digest, encoding="utf-8")

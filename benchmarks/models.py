@@ -21,11 +21,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from benchmarks import machine, preparation
+from benchmarks.goals import ORT
 from benchmarks.measures import spread
 from benchmarks.peers import convert as peer
 from benchmarks.preparation import OURS, SMALL, STORE, event_file
 from benchmarks.processes import Child, running_store
-from benchmarks.report import ORT
 from workshop import models
 from workshop.models import packaged, sources
 from workshop.models.convert import architectures, weights

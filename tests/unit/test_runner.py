@@ -295,7 +295,7 @@ def test_an_interruption_ends_the_kernel_too(tmp_path, folder):
         "import sys; from pathlib import Path; from workshop.headless import runner\n"
         "runner.notebooks = lambda **chosen: [Path(sys.argv[1])]\n"
         "runner.prepare_environment = lambda *arguments: None\n"
-        "runner.lab_of = lambda parameters: 'lab'\n"
+        "runner.lab_of = lambda parameters: runner.Lab('local', 'us-east-1', 'predictions')\n"
         "runner.with_the_deployed_model = lambda parameters, lab: parameters\n"
         "runner.RUNS = runner.ROOT / 'runs'\n"
         "runner.new_folder = lambda: Path(sys.argv[2])\n"

@@ -136,6 +136,7 @@ def test_what_such_a_notebook_reads_decides(tmp_path):
     other.write_text("{ }")
     assert before != kept.digest_of(notebook, {"model": "a"}, [other])
     read = {str(file.relative_to(ROOT)) for file in kept.files()}
+    assert not [name for name in read if name.rpartition("/")[2].startswith(".")]
     assert {"notebooks/workshop/plots.py", "lambda_src/predict/predictor.py", "models/practice/model.json"} <= read
 
 

@@ -20,10 +20,11 @@ DIGEST = "digest"
 
 
 def files(root: Path = ROOT) -> Iterator[Path]:
-    """All that such a notebook may read, besides itself."""
+    """All that such a notebook may read, besides itself; no locks, which name a process."""
     yield root / LOCK
     for folder in READ:
-        yield from (file for file in sorted((root / folder).rglob("*")) if file.is_file() and file.suffix != ".pyc")
+        found = sorted((root / folder).rglob("*"))
+        yield from (file for file in found if file.is_file() and file.suffix != ".pyc" and file.name[0] != ".")
 
 
 def digest_of(notebook: Path, parameters: dict[str, Any], read: Iterable[Path] | None = None) -> str:

@@ -59,18 +59,23 @@ def code_cells(path: Path) -> list[dict]:
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
-def known_parameters(path: Path) -> set[str]:
-    """The names that the notebook's parameters cell assigns."""
+def known_parameters(path: Path) -> dict[str, Any]:
+    """The names that the notebook's parameters cell assigns, with their values, which are literals."""
     sources = [cell["source"] for cell in code_cells(path) if "parameters" in cell["metadata"].get("tags", [])]
     statements = [statement for source in sources for statement in ast.parse("".join(source)).body]
-    targets = [target for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+    assigned = [statement for statement in statements if isinstance(statement, ast.Assign)]
+    return {
+        target.id: ast.literal_eval(statement.value)
+        for statement in assigned
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def share(parameters: dict[str, Any], paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """Give each notebook those of `parameters` that it has. Raises RunError when one is in no notebook."""
     known = {path: known_parameters(path) for path in paths}
-    everywhere = set().union(*known.values())
+    everywhere = set().union(*known.values())  # of the names
     unknown = sorted(set(parameters) - everywhere)
     if unknown:
         raise RunError(
@@ -224,7 +229,7 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
             digest = ""
             try:
                 if path.name.startswith(kept.LOOK):
-                    digest = kept.digest_of(path, shares[path])
+                    digest = kept.digest_of(path, known_parameters(path) | shares[path])
                 if digest and kept.take(path, digest, folder, folder.parent / ".kept"):
                     result.status = "unchanged"
                     progress.cell(result.cells)

@@ -207,6 +207,7 @@ def test_the_pipeline_deploys_with_the_parameters_that_the_stack_has(lab, root, 
     assert stacks.create_change_set(cloudformation, lab.app_stack, root / "template-export.yml", given, role) is None
 
 
+@pytest.mark.slow
 def test_the_build_is_told_of_what_the_artifact_depends_on(lab, deployed, monkeypatch):
     assert parameters.for_the_build({"Runtime": "python3.14", "MemorySize": "3008"}) == {"RUNTIME": "python3.14"}
     assert parameters.for_the_build({"Architecture": "arm64"}) == {"ARCHITECTURE": "arm64"}
@@ -238,6 +239,7 @@ def test_a_pipeline_that_finds_no_application_deploys_with_the_defaults(lab):
     assert given == {name: rule.default for name, rule in declared.items()} | {"ProjectId": "nobody"}
 
 
+@pytest.mark.slow
 def test_bulk_scoring_goes_back_to_how_it_was_chosen(lab, deployed):
     cloudformation = lab.client("cloudformation")
     before, as_chosen = stacks.parameters(cloudformation, lab.app_stack), bulk.chosen(lab)

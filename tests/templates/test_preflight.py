@@ -68,6 +68,7 @@ def test_an_action_that_is_denied_is_named_with_what_needs_it(lab, monkeypatch, 
     assert row.answer == DO and action in row.says and "1 actions" in row.says
 
 
+@pytest.mark.slow
 def test_a_caller_who_may_not_simulate_is_told_so(monkeypatch, lab):
     def refuse(lab, choices):
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SimulatePrincipalPolicy")

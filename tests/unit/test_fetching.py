@@ -750,6 +750,7 @@ def drip(data: bytes) -> Callable[[socket.socket], None]:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
     ],
 )
+@pytest.mark.slow
 def test_a_slow_host_meets_the_total_time_limit(serve, data):
     begun = time.monotonic()
     problem = refusal(serve(drip(data)).url, max_seconds=0.6)
@@ -757,6 +758,7 @@ def test_a_slow_host_meets_the_total_time_limit(serve, data):
     assert time.monotonic() - begun < 3
 
 
+@pytest.mark.slow
 def test_a_silent_host_meets_the_total_time_limit(serve):
     assert refusal(serve(lambda connection: time.sleep(3)).url, max_seconds=0.4).code == "fetch_timeout"
 
@@ -779,6 +781,7 @@ def test_endless_lines_meet_the_total_time_limit(serve, head, again):
     assert refusal(serve(answer).url, max_seconds=0.5).code == "fetch_timeout"
 
 
+@pytest.mark.slow
 def test_slow_redirects_share_one_time_limit(serve):
     def slowly(connection):
         time.sleep(0.3)
@@ -963,6 +966,7 @@ def test_plain_http_where_tls_was_asked_for():
         assert refusal(f"https://{HOST}:{port}/").code == "host_certificate"
 
 
+@pytest.mark.slow
 def test_a_slow_tls_body_meets_the_total_time_limit(serve, authority, trusting):
     server = serve(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"), context=certified(authority, HOST))
     begun = time.monotonic()
@@ -970,6 +974,7 @@ def test_a_slow_tls_body_meets_the_total_time_limit(serve, authority, trusting):
     assert time.monotonic() - begun < 4
 
 
+@pytest.mark.slow
 def test_a_host_that_never_shakes_hands(serve):
     begun = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -67,6 +67,7 @@ def test_an_unknown_target_is_refused():
         connect(target="azure")
 
 
+@pytest.mark.slow
 def test_no_emulator_is_one_line_that_says_what_to_run(monkeypatch, tmp_path):
     monkeypatch.setattr(emulator_record, "FOLDER", tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

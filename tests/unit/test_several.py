@@ -102,6 +102,7 @@ def test_each_predicts_what_a_request_of_its_own_does(served):
     assert body["model"] == alone[0]["model"]
 
 
+@pytest.mark.slow
 def test_sixteen_are_fetched_at_the_same_time(served):
     barrier = threading.Barrier(limits.URLS_MAX)
 
@@ -161,6 +162,7 @@ def test_an_image_that_finds_no_room_leaves_its_own_to_the_others():
     room.share().take(3)
 
 
+@pytest.mark.slow
 def test_a_picture_that_decodes_for_ever_leaves_the_others_theirs(served, monkeypatch):
     def work(data, fitting):
         if data == b"for ever":

@@ -21,49 +21,40 @@ def goals(results: dict) -> list[tuple[str, float, str, bool]]:
     def at_least(what: str, value: float, goal: float) -> None:
         found.append((what, value, f"≥ {goal:g}", value >= goal))
 
+    def of(part: str, times: dict, ours: str, peer: str, most: float) -> None:
+        if {ours, peer} <= times.keys():
+            at_most(f"{part}, {ours[15:]}: of {peer}'s", times[ours]["median"] / times[peer]["median"], most)
+
+    def faster(part: str, times: dict, ours: str, peer: str, least: float) -> None:
+        if {ours, peer} <= times.keys():
+            value = times[peer]["median"] / times[ours]["median"]
+            at_least(f"{part}, {ours[15:]}: times faster than {peer}", value, least)
+
     if "cold" in results:
         cold = results["cold"]["whole machine"]
         for peer, goal in COLD:
             for ours in (OURS, OURS_INT8):
-                if peer in cold and ours in cold and not (ours == OURS and peer == ORT_INT8):
-                    at_most(f"cold start, {ours[15:]}: of {peer}'s", cold[ours]["median"] / cold[peer]["median"], goal)
+                if (ours, peer) != (OURS, ORT_INT8):
+                    of("cold start", cold, ours, peer, goal)
         if "floor" in results and OURS in cold:
             at_most("cold start, float32: times its floor", cold[OURS]["median"] / floor.cold_ms(results["floor"]), 3)
         single = results["cold"].get("one core", {})
         for ours, peer in ((OURS, ORT), (OURS_INT8, ORT_INT8)):
-            if {ours, peer} <= single.keys():
-                value = single[ours]["median"] / single[peer]["median"]
-                at_most(f"cold start on one core, {ours[15:]}: of {peer}'s", value, 1)
+            of("cold start on one core", single, ours, peer, 1)
         if MODULE in cold:
             for ours in [name for name in (OURS, OURS_INT8) if name in cold]:
                 at_most(
                     f"peak memory, {ours[15:]}: of {MODULE}'s", cold[ours]["peak_mb"] / cold[MODULE]["peak_mb"], 0.65
                 )
     if "warm" in results:
-        warm = results["warm"]["1"]["500 x 375"]
-        for ours in (OURS, OURS_INT8):
-            if ours in warm and PER_REQUEST in warm:
-                value = warm[PER_REQUEST]["median"] / warm[ours]["median"]
-                at_least(f"warm, 500 × 375, {ours[15:]}: times faster than {PER_REQUEST}", value, 10)
-        if {OURS, ORT} <= warm.keys():
-            value = warm[OURS]["median"] / warm[ORT]["median"]
-            at_most(f"warm, 500 × 375, float32: of {ORT}'s", value, 1)
-        if {OURS_INT8, ORT} <= warm.keys():
-            value = warm[ORT]["median"] / warm[OURS_INT8]["median"]
-            at_least(f"warm, 500 × 375, int8: times faster than {ORT}", value, 2.5)
-        if {OURS_INT8, ORT_INT8} <= warm.keys():
-            value = warm[OURS_INT8]["median"] / warm[ORT_INT8]["median"]
-            at_most(f"warm, 500 × 375, int8: of {ORT_INT8}'s", value, 1)
-        network = results["warm"]["1"]["network"]
-        if {OURS, ORT} <= network.keys():
-            value = network[OURS]["median"] / network[ORT]["median"]
-            at_most(f"the network alone, float32: of {ORT}'s", value, 1)
-        if {OURS_INT8, ORT} <= network.keys():
-            value = network[ORT]["median"] / network[OURS_INT8]["median"]
-            at_least(f"the network alone, int8: times faster than {ORT}", value, 2.5)
-        if {OURS_INT8, ORT_INT8} <= network.keys():
-            value = network[OURS_INT8]["median"] / network[ORT_INT8]["median"]
-            at_most(f"the network alone, int8: of {ORT_INT8}'s", value, 1)
+        for part, name in (("warm, 500 × 375", "500 x 375"), ("the network alone", "network")):
+            times = results["warm"]["1"][name]
+            if part.startswith("warm"):
+                for ours in (OURS, OURS_INT8):
+                    faster(part, times, ours, PER_REQUEST, 10)
+            of(part, times, OURS, ORT, 1)
+            faster(part, times, OURS_INT8, ORT, 2.5)
+            of(part, times, OURS_INT8, ORT_INT8, 1)
     for level, times in results.get("isa", {}).items():
         if OURS_INT8 in times:
             at_most(f"the network, int8 of float32, {level}", times[OURS_INT8]["median"] / times[OURS]["median"], 1)

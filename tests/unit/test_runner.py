@@ -121,6 +121,17 @@ def test_a_notebook_that_only_looks_runs_again_where_something_has_changed(tmp_p
     assert log.read_text() == "abbc"
 
 
+def test_a_parameter_may_be_an_expression(tmp_path):
+    path = write_notebook(tmp_path, "00_a.ipynb", parameters="requests = 2 * 80\nsizes = [1, 2]")
+    assert runner.known_parameters(path) == {"requests": "2 * 80", "sizes": [1, 2]}
+
+
+def test_what_cannot_be_kept_is_no_failure(tmp_path, folder):
+    path = write_notebook(tmp_path, "02_c.ipynb", "1")
+    (tmp_path / ".kept").write_text("a file where the folder should be")
+    assert runner.run_all([path], {}, folder, runner.Progress(1, is_terminal=False)).passed
+
+
 def test_a_notebook_that_only_looks_and_fails_is_not_kept(tmp_path, folder):
     path = write_notebook(tmp_path, "03_d.ipynb", "1 / 0")
     statuses = [

@@ -1,8 +1,10 @@
 """Notebooks that only look need not run again while nothing that they read has changed.
 
 `runs/.kept/` has the last executed notebook of each, its page, and a digest of all that it was made from.
+Delete the folder, and they run.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -14,7 +16,7 @@ from typing import Any
 from workshop import ROOT
 
 LOOK = ("02_", "03_")  # they change nothing, neither here nor in AWS
-READ = ("notebooks/workshop", "notebooks/samples", "lambda_src/predict", "models")
+READ = ("compatibility", "notebooks/workshop", "notebooks/samples", "lambda_src/predict", "models")
 LOCK = "requirements-{}.{}.txt".format(*sys.version_info)
 DIGEST = "digest"
 
@@ -50,10 +52,11 @@ def take(notebook: Path, digest: str, folder: Path, kept: Path) -> bool:
 
 
 def keep(notebook: Path, digest: str, folder: Path, kept: Path) -> None:
-    """Keep the executed notebook of `folder`, and its page. The digest is written last: half a copy is none."""
+    """Keep the executed notebook of `folder`, and its page; nothing where there is no room for them."""
     here = kept / notebook.stem
     shutil.rmtree(here, ignore_errors=True)
-    here.mkdir(parents=True)
-    for name in (notebook.name, f"{notebook.stem}.html"):
-        shutil.copy(folder / name, here / name)
-    (here / DIGEST).write_text(digest, encoding="utf-8")
+    with contextlib.suppress(OSError):
+        here.mkdir(parents=True)
+        for name in (notebook.name, f"{notebook.stem}.html"):
+            shutil.copy(folder / name, here / name)
+        (here / DIGEST).write_text(digest, encoding="utf-8")  # last: half a copy is none

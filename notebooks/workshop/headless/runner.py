@@ -60,22 +60,29 @@ def code_cells(path: Path) -> list[dict]:
 
 
 def known_parameters(path: Path) -> dict[str, Any]:
-    """The names that the notebook's parameters cell assigns, with their values, which are literals."""
+    """The names that the notebook's parameters cell assigns, with their values: source where no literal."""
     sources = [cell["source"] for cell in code_cells(path) if "parameters" in cell["metadata"].get("tags", [])]
     statements = [statement for source in sources for statement in ast.parse("".join(source)).body]
     assigned = [statement for statement in statements if isinstance(statement, ast.Assign)]
     return {
-        target.id: ast.literal_eval(statement.value)
+        target.id: _value(statement.value)
         for statement in assigned
         for target in statement.targets
         if isinstance(target, ast.Name)
     }
 
 
+def _value(expression: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(expression)
+    except ValueError:
+        return ast.unparse(expression)
+
+
 def share(parameters: dict[str, Any], paths: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """Give each notebook those of `parameters` that it has. Raises RunError when one is in no notebook."""
     known = {path: known_parameters(path) for path in paths}
-    everywhere = set().union(*known.values())  # of the names
+    everywhere = set().union(*known.values())
     unknown = sorted(set(parameters) - everywhere)
     if unknown:
         raise RunError(

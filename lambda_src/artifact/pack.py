@@ -9,6 +9,7 @@ the content of its files alone: what did not change is not zipped, not uploaded 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import os
 import re
@@ -37,11 +38,20 @@ def zipped(folder: Path, cache: Path = CACHE) -> Path:
     if not any(_files(folder)):
         raise FileNotFoundError(f"{folder} holds no files: run `sam build` first")
     cache.mkdir(parents=True, exist_ok=True)
-    whole = cache / f"{digest_of(folder)}.zip"
-    if whole.exists():
-        os.utime(whole)
+    with cache.with_suffix(".lock").open("w") as lock:  # one process at a time: another may be making this very zip
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        whole = cache / f"{digest_of(folder)}.zip"
+        if whole.exists():
+            os.utime(whole)
+        else:
+            _write(folder, whole)
+        for old in sorted(cache.glob("*.zip"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
+            old.unlink(missing_ok=True)
         return whole
-    handle, partial = tempfile.mkstemp(dir=cache)
+
+
+def _write(folder: Path, whole: Path) -> None:
+    handle, partial = tempfile.mkstemp(dir=whole.parent)
     try:
         with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in _files(folder):
@@ -54,9 +64,6 @@ def zipped(folder: Path, cache: Path = CACHE) -> Path:
         Path(partial).replace(whole)
     finally:
         Path(partial).unlink(missing_ok=True)
-    for old in sorted(cache.glob("*.zip"), key=lambda each: each.stat().st_mtime)[:-KEPT]:
-        old.unlink(missing_ok=True)
-    return whole
 
 
 def pack(template: Path, packed: Path) -> int:

@@ -14,7 +14,7 @@ from IPython.core.pylabtools import select_figure_formats
 from traitlets.config import Config
 
 from workshop import ROOT, plots
-from workshop.headless import runner
+from workshop.headless import execution
 from workshop.scale import figures
 
 MODULES = sorted((ROOT / "notebooks" / "workshop").rglob("*.py"))
@@ -45,7 +45,7 @@ def test_a_page_of_a_notebook_has_the_alternative_text(tmp_path):
     bare = nbformat.v4.new_output("display_data", bundle)
     cells = [nbformat.v4.new_code_cell("show()", outputs=[output, bare])]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "00_a.ipynb")
-    page = runner.write_page(tmp_path / "00_a.ipynb").read_text(encoding="utf-8")
+    page = execution.write_page(tmp_path / "00_a.ipynb").read_text(encoding="utf-8")
     texts = [image["alt"] for image in BeautifulSoup(page, "html.parser").find_all("img")]
     assert texts == ['Bars of "a" & b', "No description has been provided for this image"]
 

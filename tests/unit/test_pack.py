@@ -1,5 +1,6 @@
 """The zips of a built template: known by their content, whole or absent."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -96,3 +97,17 @@ def test_a_folder_without_files_is_told(built):
     done = pack(built)
     assert done.returncode == 1 and "run `sam build` first" in done.stderr and not done.stdout
     assert not (built / "packed.yaml").exists()
+
+
+def test_two_that_pack_at_once_make_one_zip(built):
+    command = [sys.executable, "-m", "artifact.pack", "built/template.yaml", "packed.yaml"]
+    environment = {"PYTHONPATH": str(ROOT / "lambda_src"), "PATH": os.defpath}
+    cache = built / ".build" / "packages"
+    cache.mkdir(parents=True)
+    with cache.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        both = [subprocess.Popen(command, cwd=built, env=environment) for _ in range(2)]
+        with pytest.raises(subprocess.TimeoutExpired):
+            both[0].wait(1)
+    assert [each.wait(60) for each in both] == [0, 0]
+    assert len(list(cache.glob("*.zip"))) == 1

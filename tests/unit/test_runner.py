@@ -13,10 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import psutil
 import pytest
 
 from workshop import ROOT
-from workshop.headless import kept, report, runner
+from workshop.headless import kept, kernels, report, runner
 
 pytestmark = pytest.mark.slow
 
@@ -312,6 +313,7 @@ def test_an_interruption_ends_the_kernel_too(tmp_path, folder):
         "runner.with_the_deployed_model = lambda parameters, lab: parameters\n"
         "runner.RUNS = runner.ROOT / 'runs'\n"
         "runner.new_folder = lambda: Path(sys.argv[2])\n"
+        "runner.building_ahead = lambda *arguments: __import__('contextlib').nullcontext()\n"
         "runner.alone = __import__('contextlib').nullcontext\n"
         "runner.ROOT = Path('/')\n"
         "sys.exit(runner.main([]))\n"
@@ -336,3 +338,78 @@ def test_an_interruption_ends_the_kernel_too(tmp_path, folder):
             assert time.monotonic() < deadline, "the kernel lives on"
             time.sleep(0.1)
             os.kill(kernel, 0)
+
+
+NOTE = "import time; open({file!r}, 'a').write(f'{{time.time()}}\\n')"
+
+
+def own_kernels() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if "ipykernel_launcher" in " ".join(each.cmdline())]
+
+
+def test_the_modules_of_a_notebook_are_read_from_its_cells(tmp_path):
+    path = write_notebook(
+        tmp_path,
+        "00_a.ipynb",
+        "import os.path, json as j",
+        "%matplotlib inline",
+        "def f():\n  from email import policy",
+    )
+    assert kernels.imported(path) == ["os.path", "json", "email", "email.policy"]
+
+
+def test_the_modules_of_the_repositorys_notebooks_can_be_imported():
+    modules = kernels.imported(next(path for path in runner.notebooks() if path.name.startswith("05_")))
+    assert {"workshop.deployment.build", "matplotlib.pyplot", "workshop.lab"} <= set(modules)
+
+
+def test_a_module_that_cannot_be_imported_is_left_to_the_cell(monkeypatch, tmp_path):
+    (tmp_path / "broken_module.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    kernels.import_ahead(["no.such.module", "broken_module", "colorsys"])
+
+
+def test_a_module_that_is_imported_ahead_is_no_name_of_the_notebook(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    paths = [
+        write_notebook(tmp_path, "00_a.ipynb", "1"),
+        write_notebook(
+            tmp_path, "01_b.ipynb", "import sys; assert 'mine' in sys.modules", "if False:\n  import mine\nmine"
+        ),
+    ]
+    (tmp_path / "mine.py").write_text("")
+    run = runner.run_all(paths, {}, folder, runner.Progress(3, is_terminal=False))
+    assert [result.status for result in run.results] == ["passed", "failed"]
+    assert "failed in cell [2]" in run.results[1].error and "NameError" in run.results[1].error
+
+
+def test_the_next_kernel_starts_while_one_runs_and_none_is_left(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    ended, started = tmp_path / "ended", tmp_path / "started"
+    born = f"import psutil; open({str(started)!r}, 'a').write(f'{{psutil.Process().create_time()}}')"
+    paths = [
+        write_notebook(tmp_path, "00_a.ipynb", "import time; time.sleep(1)", NOTE.format(file=str(ended))),
+        write_notebook(tmp_path, "01_b.ipynb", born, "1 / 0"),
+        write_notebook(tmp_path, "03_c.ipynb", "1"),  # whose kernel starts in vain
+    ]
+    run = runner.run_all(paths, {}, folder, runner.Progress(5, is_terminal=False))
+    assert [result.status for result in run.results] == ["passed", "failed", "not run"]
+    assert float(started.read_text()) < float(ended.read_text())
+    assert not own_kernels()
+
+
+def test_no_kernel_is_started_for_a_notebook_that_is_kept(tmp_path):
+    looks = write_notebook(tmp_path, "02_b.ipynb", "1")
+    paths = [
+        write_notebook(tmp_path, "00_a.ipynb", "1"),
+        looks,
+        write_notebook(tmp_path, "04_c.ipynb", "import sys; assert 'colorsys' in sys.modules", "import colorsys"),
+    ]
+    for number in range(2):
+        folder = tmp_path / f"run-{number}"
+        folder.mkdir()
+        run = runner.run_all(paths, {}, folder, runner.Progress(4, is_terminal=False))
+        assert run.passed, [result.error for result in run.results]
+    assert run.results[1].status == "unchanged"

@@ -1,9 +1,15 @@
-"""Run the phases of `buildspec.yml` on this machine, in the order and with the variables that CodeBuild would use."""
+"""Run the phases of `buildspec.yml` on this machine, in the order and with the variables that CodeBuild would use.
 
+python -m workshop.deployment.build        the commands that need nothing of AWS (`ahead`)
+"""
+
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -12,6 +18,8 @@ from workshop import ROOT, UserError
 
 PHASES = ("install", "pre_build", "build", "post_build")
 LOG = ROOT / ".build" / "build.log"
+LOG_AHEAD = LOG.with_name("build-ahead.log")
+OFFLINE = ("scripts/once.py", "artifact.pack")  # commands of these need no AWS, and their results are kept
 
 
 class BuildError(UserError, RuntimeError):
@@ -74,3 +82,50 @@ def run_phase(
             raise BuildError(f"{phase}: `{command}` ended with {process.returncode}:\n" + "\n".join(tail))
         ends.append(tail[-1] if tail else "")
     return ends
+
+
+def commands_ahead(spec: dict | None = None) -> list[str]:
+    """The commands that need nothing of AWS, and that a build need not run again after them."""
+    return [each for phase in PHASES for each in commands(phase, spec) if any(name in each for name in OFFLINE)]
+
+
+@contextlib.contextmanager
+def ahead(environment: Mapping[str, str], folder: Path = ROOT) -> Iterator[None]:
+    """Run those commands in `folder` at a low priority while the block runs; what is left of them then is stopped.
+
+    The build that comes later waits for a command that is at work, and shows what failed.
+    `environment`: as of `run_phase`. All output goes to `.build/build-ahead.log`.
+    """
+    file = folder / LOG_AHEAD.relative_to(ROOT)
+    file.parent.mkdir(exist_ok=True)
+    with file.open("w") as log:
+        process = subprocess.Popen(
+            ["nice", "-n", "10", sys.executable, "-m", "workshop.deployment.build"],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def main() -> int:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    spec = read_buildspec(Path("buildspec.yml"))
+    for command in commands_ahead(spec):
+        print(f"\n{command}", flush=True)
+        variables = os.environ | spec.get("env", {}).get("variables", {}) | {"PATH": path}
+        if status := subprocess.run(["bash", "-c", command], env=variables).returncode:
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

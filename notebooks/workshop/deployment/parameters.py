@@ -28,6 +28,10 @@ CONFIGURATION = ROOT / "template-configuration.json"
 # is of the same sources and of these alone need not be made again.
 BUILT_FOR = {"Runtime": "RUNTIME", "Architecture": "ARCHITECTURE"}
 BUILT_FOR_FILE = Path(".build", "built-for.json")  # beside the configuration
+OF_THIS_MACHINE = {
+    "Runtime": together.THIS,
+    "Architecture": together.HERE,
+}  # the emulator runs functions by its own Python
 
 
 def toolchain(lab: Lab, chosen: Mapping[str, object]) -> dict[str, str]:
@@ -59,7 +63,7 @@ def application(
         for name in together.LOCAL_DEFAULTS.keys() - deployed.keys():
             named.setdefault(name, together.LOCAL_DEFAULTS[name])
     if lab.endpoint_url:
-        named |= {"Runtime": together.THIS, "Architecture": together.HERE}
+        named |= OF_THIS_MACHINE
         hosts = named.get("AllowedPrivateHosts", deployed.get("AllowedPrivateHosts", "")).split(",")
         own = urlsplit(lab.endpoint_url).netloc
         named["AllowedPrivateHosts"] = ",".join([own, *(host for host in hosts if host not in ("", own))])
@@ -98,6 +102,25 @@ def for_the_build(named: Mapping[str, str]) -> dict[str, str]:
     return {variable: named[name] for name, variable in BUILT_FOR.items() if name in named}
 
 
+def built_for(lab: Lab, chosen: Mapping[str, object]) -> dict[str, str]:
+    """The values that the artifact of a deployment depends on, as the notebook will have them. Raises ChoiceError."""
+    values = stacks.parameters(lab.client("cloudformation"), lab.app_stack) | choices.of(choices.APPLICATION, chosen)
+    if lab.endpoint_url:
+        values |= OF_THIS_MACHINE
+    declared = choices.parameters(choices.APPLICATION)
+    return {name: values.get(name, declared[name].default or "") for name in BUILT_FOR}
+
+
+def write_built_for(values: Mapping[str, str], folder: Path = ROOT) -> None:
+    """Write the values of `BUILT_FOR` for the build, unless they stand there."""
+    file, text = folder / BUILT_FOR_FILE, json.dumps({name: values[name] for name in BUILT_FOR}) + "\n"
+    file.parent.mkdir(exist_ok=True)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:  # a build may be reading it
+        partial = file.with_suffix(f".{os.getpid()}")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+
+
 def configuration(cloudformation, project_id: str) -> dict[str, dict[str, str]]:
     """The pipeline's template configuration: each parameter of template.yml as the deployed application has it.
 
@@ -115,9 +138,7 @@ def write_configuration(file: Path = CONFIGURATION) -> None:
     cloudformation = boto3.client("cloudformation", region_name=os.environ["AWS_REGION"])
     content = configuration(cloudformation, os.environ["PROJECT_ID"])
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    built_for = file.parent / BUILT_FOR_FILE
-    built_for.parent.mkdir(exist_ok=True)
-    built_for.write_text(json.dumps({name: content["Parameters"][name] for name in BUILT_FOR}) + "\n")
+    write_built_for(content["Parameters"], file.parent)
     print(f"{file.name}: {len(content['Parameters'])} parameters")
 
 

@@ -38,15 +38,21 @@ def digest_of(notebook: Path, parameters: dict[str, Any], read: Iterable[Path] |
     return digest.hexdigest()
 
 
+def holds(notebook: Path, digest: str, kept: Path) -> bool:
+    """Whether there is an executed notebook that was made from the same."""
+    with contextlib.suppress(OSError):
+        return (kept / notebook.stem / DIGEST).read_text(encoding="utf-8") == digest
+    return False
+
+
 def take(notebook: Path, digest: str, folder: Path, kept: Path) -> bool:
     """Put what is kept of a notebook into `folder`, if it was made from the same. Returns whether it was."""
-    here = kept / notebook.stem
+    if not holds(notebook, digest, kept):
+        return False
     try:
-        if (here / DIGEST).read_text(encoding="utf-8") != digest:
-            return False
         for name in (notebook.name, f"{notebook.stem}.html"):
-            shutil.copy(here / name, folder / name)
-    except OSError:  # nothing is kept, or not all of it
+            shutil.copy(kept / notebook.stem / name, folder / name)
+    except OSError:  # not all of it is kept
         return False
     return True
 

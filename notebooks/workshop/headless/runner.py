@@ -15,24 +15,22 @@ import ast
 import contextlib
 import fcntl
 import json
-import logging
 import os
-import re
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from workshop import ROOT, UserError, emulator
 from workshop.client import predict_url, timed_sample
 from workshop.headless import kept, report
 from workshop.headless.arguments import parameters_of, parse, with_the_deployed_model
+from workshop.headless.execution import Progress, execute, failure_text, write_page
 from workshop.headless.run import Result, Run
 from workshop.lab import Lab, connect
 
@@ -41,7 +39,6 @@ RUNS = ROOT / "runs"
 # Change or measure what is deployed, for minutes and, on AWS, for money: run when they are asked for.
 SHIP, SCALE = ("07_",), ("08_", "09_")
 NOT_RUN = (*SHIP, *SCALE, "10_")
-ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class RunError(Exception):
@@ -91,101 +88,10 @@ def share(parameters: dict[str, Any], paths: Sequence[Path]) -> dict[Path, dict[
     return {path: {name: value for name, value in parameters.items() if name in known[path]} for path in paths}
 
 
-class Progress:
-    """One bar over the code cells of all notebooks; where there is no terminal, one line per notebook."""
-
-    def __init__(self, total: int, is_terminal: bool | None = None) -> None:
-        self.is_terminal = sys.stderr.isatty() if is_terminal is None else is_terminal
-        self.bar = tqdm(
-            total=total,
-            unit="cell",
-            disable=not self.is_terminal,
-            dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| cell {n_fmt} of {total_fmt}, {elapsed}",
-        )
-
-    def notebook(self, name: str) -> None:
-        self.bar.set_description_str(name)
-
-    def cell(self, count: int = 1) -> None:
-        self.bar.update(count)
-
-    def done(self, result: Result) -> None:
-        line = f"{result.status:9s} {result.name:32s} {result.cells:3d} cells {result.seconds:6.1f} s"
-        self.bar.write(line) if self.is_terminal else print(line, flush=True)
-
-    def close(self) -> None:
-        self.bar.set_description_str("")
-        self.bar.close()
-
-
-def progress_engine(progress: Progress) -> type:
-    """papermill's own engine, telling `progress` of each code cell that has run."""
-    from papermill.engines import NBClientEngine
-
-    class ProgressEngine(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> Any:
-            complete = nb_man.cell_complete
-
-            def cell_complete(cell: Any, *arguments: Any, **named: Any) -> None:
-                complete(cell, *arguments, **named)
-                # The parameters that papermill itself puts in are no cell of the notebook's.
-                if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
-                    progress.cell()
-
-            nb_man.cell_complete = cell_complete
-            return super().execute_managed_notebook(nb_man, kernel_name, **settings)
-
-    return ProgressEngine
-
-
-def failure_text(name: str, error: BaseException) -> str:
-    """What failed, for a person: the notebook, the cell's source, and what it raised."""
-    from papermill.exceptions import PapermillExecutionError
-
-    if not isinstance(error, PapermillExecutionError):
-        return f"{name} failed outside of its cells: {type(error).__name__}: {error}"
-    source = "\n".join(f"    {line}" for line in error.source.strip().splitlines())
-    trace = "\n".join(error.traceback).strip() or f"{error.ename}: {error.evalue}"
-    trace = trace if sys.stderr.isatty() else ANSI.sub("", trace)
-    return f"{name} failed in cell [{error.exec_count}]:\n\n{source}\n\n{trace}"
-
-
-def execute(path: Path, parameters: dict[str, Any], folder: Path, progress: Progress) -> None:
-    """Run one notebook into `folder`. Raises PapermillExecutionError at a failing cell."""
-    # Here and not at the top: papermill takes seconds to import, and most refusals and `--endpoint` need none of it.
-    import papermill
-    from papermill.engines import papermill_engines
-
-    papermill_engines.register("progress", progress_engine(progress))
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    papermill.execute_notebook(
-        str(path),
-        str(folder / path.name),
-        parameters=parameters,
-        cwd=str(path.parent),
-        kernel_name="python3",
-        language="python",
-        engine_name="progress",
-        progress_bar=False,
-    )
-
-
-def write_page(notebook: Path) -> Path:
-    """The executed notebook as an HTML page beside it, with the figures' alternative texts."""
-    from nbconvert import HTMLExporter
-
-    template = Path(__file__).with_name("page.html.jinja").read_text(encoding="utf-8")
-    body, _ = HTMLExporter(raw_template=template).from_filename(str(notebook))
-    page = notebook.with_suffix(".html")
-    page.write_text(body, encoding="utf-8")
-    return page
-
-
-def write_pages(run: Run, folder: Path) -> None:
-    """`report.html`, and `summary.json`, that holds the same for programs."""
-
+def write_pages(run: Run, folder: Path, executed: Result | None = None) -> None:
+    """`report.html`, and `summary.json`, that holds the same for programs; first the page of the one just executed."""
+    if executed and executed.status != "unchanged" and (folder / executed.name).exists():
+        write_page(folder / executed.name)
     report.write(run, folder)
     summary = asdict(run) | {"passed": run.passed}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -223,44 +129,61 @@ def alone(runs: Path = RUNS) -> Iterator[None]:
 
 
 def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, progress: Progress | None = None) -> Run:
-    """Run `paths` in order into `folder` until one fails. Raises RunError for a parameter that none of them has."""
+    """Run `paths` in order into `folder` until one fails. Raises RunError for a parameter that none of them has.
+
+    While one runs, the page of the one before is written, and the kernel of the next starts.
+    """
+    from workshop.headless.kernels import Kernels  # imports Jupyter
+
     shares = share(parameters, paths)
     started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     run = Run(started, parameters, [Result(path.name, cells=len(code_cells(path))) for path in paths])
     progress = progress or Progress(sum(result.cells for result in run.results))
+    place = folder.parent / ".kept"
+
+    def digest_of(path: Path) -> str:
+        looks = path.name.startswith(kept.LOOK)
+        return kept.digest_of(path, known_parameters(path) | shares[path]) if looks else ""
+
     began = time.monotonic()
-    try:
-        for path, result in zip(paths, run.results, strict=True):
-            progress.notebook(path.stem)
-            notebook_began = time.monotonic()
-            digest = ""
-            try:
-                if path.name.startswith(kept.LOOK):
-                    digest = kept.digest_of(path, known_parameters(path) | shares[path])
-                if digest and kept.take(path, digest, folder, folder.parent / ".kept"):
-                    result.status = "unchanged"
-                    progress.cell(result.cells)
-                    continue
-                execute(path, shares[path], folder, progress)
-                result.status = "passed"
-            except Exception as error:
-                result.status, result.error = "failed", failure_text(path.name, error)
-            except KeyboardInterrupt:
-                result.error = f"{path.name} was interrupted"
-                raise
-            finally:
-                result.seconds = round(time.monotonic() - notebook_began, 2)
-                run.seconds = round(time.monotonic() - began, 2)
-                if result.status not in ("not run", "unchanged") and (folder / path.name).exists():
-                    write_page(folder / path.name)
+    with Kernels() as kernels, ThreadPoolExecutor(1) as pages:
+        written = []
+        try:
+            for number, (path, result) in enumerate(zip(paths, run.results, strict=True), start=1):
+                progress.notebook(path.stem)
+                notebook_began = time.monotonic()
+                digest = ""
+                try:
+                    digest = digest_of(path)
+                    if digest and kept.take(path, digest, folder, place):
+                        result.status = "unchanged"
+                        progress.cell(result.cells)
+                        continue
+                    with kernels.one(path) as kernel:
+                        for following in paths[number:]:
+                            if not kept.holds(following, digest_of(following), place):
+                                kernels.start_ahead(following)
+                                break
+                        execute(path, shares[path], folder, progress, kernel)
+                    result.status = "passed"
+                except Exception as error:
+                    result.status, result.error = "failed", failure_text(path.name, error)
+                except KeyboardInterrupt:
+                    result.error = f"{path.name} was interrupted"
+                    raise
+                finally:
+                    result.seconds = round(time.monotonic() - notebook_began, 2)
+                    run.seconds = round(time.monotonic() - began, 2)
+                    written.append(pages.submit(write_pages, run, folder, result))
+                    progress.done(result)
                 if digest and result.status == "passed":
-                    kept.keep(path, digest, folder, folder.parent / ".kept")
-                write_pages(run, folder)
-                progress.done(result)
-            if result.status == "failed":
-                break
-    finally:
-        progress.close()
+                    pages.submit(kept.keep, path, digest, folder, place)
+                if result.status == "failed":
+                    break
+        finally:
+            progress.close()
+    for pages_of_one in written:
+        pages_of_one.result()  # raises what went wrong there
     return run
 
 
@@ -316,6 +239,14 @@ def ending(run: Run, place: str) -> list[str]:
     return lines + [f"          {one['probability']:6.1%}  {one['class']}" for one in run.prediction["predictions"]]
 
 
+def building_ahead(lab: Lab, chosen: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """Build for notebook 05 while the ones before it run."""
+    from workshop.deployment import build, parameters
+
+    parameters.write_built_for(parameters.built_for(lab, chosen))
+    return build.ahead(lab.environment())
+
+
 def deploy(chosen: argparse.Namespace) -> int:
     """Check everything that can be checked first, run the notebooks, print the URLs and one prediction."""
     alone_ = SHIP if chosen.ship else SCALE if chosen.scale else ()
@@ -331,7 +262,8 @@ def deploy(chosen: argparse.Namespace) -> int:
         folder = new_folder()
         count = f"{len(paths)} notebook{'s' if len(paths) > 1 else ''}"
         print(f"Target {lab.target}, region {lab.region}, project {lab.project_id}: running {count}", flush=True)
-        run = run_all(paths, parameters, folder)
+        with contextlib.nullcontext() if alone_ else building_ahead(lab, parameters.get("chosen", {})):
+            run = run_all(paths, parameters, folder)
         for result in run.results:
             if result.error:
                 print(f"\n{result.error}\n\nReport: {folder.relative_to(ROOT)}/report.html", file=sys.stderr)

@@ -44,6 +44,7 @@ def compiled(requirements: list[str], python: str, target: Path) -> str:
     """The lock of `requirements` for one Python, with the pins of `target` where they still fit.
 
     Without them, all would move to the newest. MXNet's metadata asks for a NumPy below 2, which our own pin overrides.
+    Only versions with a wheel for this Python count, as a lab's machine may have no compiler.
     Raises SystemExit when there is no solution.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +55,7 @@ def compiled(requirements: list[str], python: str, target: Path) -> str:
         override.write_text("\n".join([line for line in requirements if line.startswith("numpy==")] + never))
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--python-version", f"{python}.0"]
         command += ["--python-platform", "x86_64-manylinux_2_28", "--override", str(override)]
-        command += ["--no-header", "--output-file", str(output), "-"]
+        command += ["--no-build", "--no-header", "--output-file", str(output), "-"]
         result = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
         if result.returncode:
             sys.exit(f"make lock: {target.name}: {result.stderr.strip()}")

@@ -23,6 +23,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -191,8 +192,9 @@ def install_project(environment: Path) -> None:
 def last_line(result: subprocess.CompletedProcess[str]) -> str:
     """An installer's error in one line."""
     lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
-    said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no message")
-    return said.strip()
+    said = next((line for line in lines if line.lower().startswith("error")), lines[-1] if lines else "no message")
+    named = next((line.removeprefix("╰─>") for line in lines if re.fullmatch(r"╰─> \S+", line)), "")
+    return (said + named).strip()  # pip names the package that it could not build below its error
 
 
 @contextlib.contextmanager

@@ -28,6 +28,8 @@ SOURCE = HERE.parent / "predict"
 CACHE = HERE.parents[1] / ".build" / "artifact"
 # obstore has a wheel of glibc 2.28 for arm64, which Amazon Linux 2023 has and 2 has not.
 PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux_2_28"}
+# can_ada and pi-heif have no older ones for Python 3.14, whose runtime has Amazon Linux 2023.
+NEWER_PLATFORM = {("x86_64", "3.14"): "x86_64-manylinux_2_28"}
 # Whatever the function's Python: a shared library knows none, and these are the last wheels of their packages.
 NATIVE_PYTHON = "3.11"
 
@@ -76,7 +78,7 @@ def install(target: Path, requirements: Path, python: str, architecture: str, *o
     Raises CalledProcessError, the installer's words shown, when it fails.
     """
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--only-binary=:all:", *options]
-    command += [f"--python-platform={PLATFORMS[architecture]}"]
+    command += [f"--python-platform={NEWER_PLATFORM.get((architecture, python), PLATFORMS[architecture])}"]
     command += [f"--python-version={python}", "--target", str(target), "--requirements", str(requirements)]
     done = subprocess.run(command, capture_output=True, text=True, env=pips_index() | os.environ)
     if done.returncode:

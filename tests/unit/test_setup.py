@@ -40,8 +40,10 @@ def canonical(name: str) -> str:
 
 
 def pins(file: Path) -> dict[str, str]:
-    """Version by name of every pin in a requirements file."""
-    return {canonical(match[1]): match[2] for match in map(PIN.match, file.read_text().splitlines()) if match}
+    """Version by name of every pin in a requirements file that holds for this Python."""
+    lines = [line.split(" #")[0] for line in file.read_text().splitlines() if PIN.match(line)]
+    found = [each for each in map(Requirement, lines) if each.marker is None or each.marker.evaluate()]
+    return {canonical(each.name): str(each.specifier).removeprefix("==") for each in found}
 
 
 def lock_of(python: str) -> Path:
@@ -88,7 +90,8 @@ def test_the_lock_script_reads_what_conda_reads():
 
 def test_every_direct_pin_says_what_it_is_for():
     lines = [line for line in (ROOT / "environment.yml").read_text().splitlines() if "==" in line]
-    assert len(lines) == len(direct_pins("3.13")) + 1  # the NumPy of other Pythons
+    others = [line for line in lines if "; python_version" in line]
+    assert len(lines) == len(direct_pins("3.13")) + len(others) / 2  # a pin for newer Pythons, and one for older
     assert not [line for line in lines if not re.search(r"  # \w+", line)]
 
 
@@ -407,6 +410,32 @@ def test_what_cannot_be_installed_is_one_line(tiny):
         setup.make("emulator")
     assert "\n" not in str(refused.value)
     assert not setup.is_complete(tiny / "lock.txt", tiny / ".venv-tiny")
+
+
+def test_an_installers_error_names_the_package():
+    """As pip and uv said it of packages without a wheel, on a machine without a compiler."""
+    pips = """  error: subprocess-exited-with-error
+  ╰─> [20 lines of output]
+error: metadata-generation-failed
+
+× Encountered error while generating package metadata.
+╰─> contourpy
+
+hint: See above for details."""
+    uvs = "error: Failed to build `pi-heif==1.0.0`\n  cause: The build backend returned an error\n\nhint: Build"
+    for text, said in ((pips, "error: metadata-generation-failed contourpy"), (uvs, uvs.partition("\n")[0])):
+        assert setup.last_line(subprocess.CompletedProcess([], 1, "", text)) == said
+
+
+def test_a_lock_takes_no_version_that_needs_a_compiler(tmp_path, monkeypatch):
+    for version in ("1.0", "2.0"):
+        (tmp_path / "PKG-INFO").write_text(f"Metadata-Version: 2.2\nName: only-source\nVersion: {version}\n")
+        with tarfile.open(tmp_path / f"only_source-{version}.tar.gz", "w:gz") as tar:
+            tar.add(tmp_path / "PKG-INFO", f"only_source-{version}/PKG-INFO")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    with pytest.raises(SystemExit, match="only-source.*no usable wheels"):
+        lock.compiled(["only-source"], "3.14", tmp_path / "lock.txt")
 
 
 # --- the code

@@ -19,6 +19,7 @@ with another, the environment is made again from nothing, so a kill at any momen
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -27,6 +28,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +49,8 @@ ROOM = {
     "linter": 400_000_000,
     "site": 350_000_000,
 }  # bytes; twice what each takes, for the downloads
+# GCC's, which libmxnet needs and a bare system lacks.
+LIBRARIES = ("libgomp.so.1", "libquadmath.so.0")
 STAMP = ".complete"
 # Besides its lock, the workbook's environment holds the project itself, as these say.
 PROJECT = ("pyproject.toml", "compatibility/mxnet_names.py", "compatibility/mxnet_names.pth")
@@ -189,6 +193,37 @@ def install_project(environment: Path) -> None:
         raise SetupError(f"the project itself could not be installed: {last_line(result)}")
 
 
+def is_missing(library: str) -> bool:
+    """Whether this system lacks a shared library."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return True
+    return False
+
+
+def supply_libraries(environment: Path) -> None:
+    """Put the libraries that this system lacks beside libmxnet, which looks for them there.
+
+    They are the function's, out of wheels. Raises SetupError with what to install where those cannot be fetched.
+    """
+    missing = [library for library in LIBRARIES if is_missing(library)]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory(dir=environment) as folder:
+        libraries = Path(folder, "lib")
+        program = "import pathlib, sys; from artifact import assemble; "
+        program += "assemble.extract_native_libraries(pathlib.Path(sys.argv[1]), 'x86_64')"
+        result = run([str(environment / "bin" / "python"), "-c", program, str(libraries)])
+        if result.returncode:
+            raise SetupError(
+                f"{' and '.join(missing)} could not be fetched: {last_line(result)} (on Debian and Ubuntu: apt-get "
+                "install libgomp1 libquadmath0)"
+            )
+        for library in missing:
+            shutil.copy(libraries / library, environment / "lib" / f"python{VERSION}" / "site-packages" / "mxnet")
+
+
 def last_line(result: subprocess.CompletedProcess[str]) -> str:
     """An installer's error in one line."""
     lines = [line for line in (result.stderr or result.stdout).splitlines() if line.strip()]
@@ -235,6 +270,7 @@ def make(which: str) -> bool:
         install(lock, environment)
         if which == "workbook":
             install_project(environment)
+            supply_libraries(environment)
         (environment / STAMP).write_text(fingerprint(lock, environment), encoding="utf-8")
         print(f"{environment.name} is ready ({time.monotonic() - began:.0f} s).", flush=True)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -436,6 +437,38 @@ def test_a_lock_takes_no_version_that_needs_a_compiler(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_NO_INDEX", "1")
     with pytest.raises(SystemExit, match="only-source.*no usable wheels"):
         lock.compiled(["only-source"], "3.14", tmp_path / "lock.txt")
+
+
+def test_libraries_that_the_system_lacks_are_put_beside_libmxnet(tmp_path, monkeypatch):
+    mxnet = tmp_path / "lib" / f"python{setup.VERSION}" / "site-packages" / "mxnet"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "bin" / "python").chmod(0o755)
+    mxnet.mkdir(parents=True)
+    monkeypatch.setattr(setup, "is_missing", lambda library: False)
+    setup.supply_libraries(tmp_path)
+    assert not list(mxnet.iterdir())
+    monkeypatch.setattr(setup, "is_missing", lambda library: library == "libquadmath.so.0")
+    setup.supply_libraries(tmp_path)
+    assert [path.name for path in mxnet.iterdir()] == ["libquadmath.so.0"]
+    assert ctypes.CDLL(str(mxnet / "libquadmath.so.0"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "lib"]
+
+
+def test_libraries_that_cannot_be_fetched_are_named_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho error: no network >&2\nexit 1\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    monkeypatch.setattr(setup, "is_missing", lambda library: True)
+    said = (
+        r"^libgomp.so.1 and libquadmath.so.0 could not be fetched: error: no network \(.*apt-get install libgomp1 .*\)$"
+    )
+    with pytest.raises(setup.SetupError, match=said):
+        setup.supply_libraries(tmp_path)
+
+
+def test_a_library_of_this_system_is_not_missing():
+    assert setup.is_missing("libnothing.so.9") and not setup.is_missing("libc.so.6")
 
 
 # --- the code

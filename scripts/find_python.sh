@@ -41,6 +41,7 @@ case ${1:-} in
 	for version in $versions; do
 		find_version "$version"
 	done
+	exit 0 # whichever of them was found
 	;;
 3.*) find_version "$1" ;;
 *)

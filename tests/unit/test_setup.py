@@ -210,6 +210,9 @@ def test_the_newest_python_that_works_is_found_wherever_it_is(bare):
     assert found(bare).stdout == f"{pyenvs}\n"
     assert found(bare, "--all").stdout.split() == [str(pyenvs), str(managed), str(old)]
     assert found(bare, "3.12").stdout == f"{managed}\n"
+    old.unlink()
+    all_but_the_oldest = found(bare, "--all")
+    assert (all_but_the_oldest.returncode, len(all_but_the_oldest.stdout.split())) == (0, 2)
 
 
 def test_the_python_that_made_the_environment_stays(bare):

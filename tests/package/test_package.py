@@ -178,9 +178,7 @@ def test_an_artifact_for_arm64_is_not_called_run_where_it_cannot_be(arm64, monke
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    verify.runner(ON_ARM64, "arm64") is None, reason="neither arm64 nor qemu-user and QEMU_LD_PREFIX"
-)
+@pytest.mark.skipif(verify.runner(ON_ARM64, "arm64") is None, reason="neither arm64 nor qemu-user and QEMU_LD_PREFIX")
 def test_an_artifact_for_arm64_runs(arm64):
     assert verify.run_findings(arm64, ON_ARM64, "arm64") == []
 

@@ -778,7 +778,9 @@ def test_endless_lines_meet_the_total_time_limit(serve, head, again):
         while True:
             connection.sendall(again)
 
-    assert refusal(serve(answer).url, max_seconds=0.5).code == "fetch_timeout"
+    problem = refusal(serve(answer).url, max_seconds=0.5)
+    # Python 3.14.8's http.client reads 100 trailers and no more.
+    assert problem.code == "fetch_timeout" or (problem.code == "host_answer" and b"Trailer" in again)
 
 
 @pytest.mark.slow

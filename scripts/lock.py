@@ -65,7 +65,7 @@ def compiled(requirements: list[str], python: str, platform: str, target: Path) 
 
 
 def for_both(x86_64: str, arm64: str) -> str:
-    """The lock for x86-64, with a marker at what arm64 does without. Raises ValueError where arm64 needs anything else."""
+    """The lock for x86-64, with a marker at what arm64 does without. Raises ValueError where arm64 needs more."""
     without = set(pins(x86_64)) - set(pins(arm64))
     if set(pins(arm64)) - set(pins(x86_64)):
         raise ValueError("x86-64 and arm64 need other versions")

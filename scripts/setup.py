@@ -71,7 +71,10 @@ def check_platform(
     machine: str | None = None,
     libc: str | None = None,
 ) -> None:
-    """Raise SetupError unless this is Linux with glibc, as MXNet 1.9.1 needs, and Python 3.11 to 3.14, or 3.12 on arm64."""
+    """Raise SetupError unless this is Linux on x86-64 or arm64 with glibc, which MXNet 1.9.1 needs, and one of PYTHONS.
+
+    On arm64 those of NOT_ON_ARM64 are not taken.
+    """
     machine = platform.machine() if machine is None else machine
     libc = platform.libc_ver()[0] if libc is None else libc
     if system != "linux" or machine not in ("x86_64", "AMD64", ARM64) or libc != "glibc":
@@ -81,9 +84,10 @@ def check_platform(
         )
     pythons = [each for each in PYTHONS if machine != ARM64 or each not in NOT_ON_ARM64]
     if ".".join(map(str, version[:2])) not in pythons:
+        wanted = f"Python {pythons[0]} to {pythons[-1]}{' on arm64' if machine == ARM64 else ''}"
         raise SetupError(
-            f"the lab needs Python {pythons[0]} to {pythons[-1]}{' on arm64' if machine == ARM64 else ''}, and this is {'.'.join(map(str, version[:3]))}: name "
-            "another with `make PYTHON=/path/to/python3.13 …`, or leave PYTHON out, and it is looked for"
+            f"the lab needs {wanted}, and this is {'.'.join(map(str, version[:3]))}: name another with "
+            "`make PYTHON=/path/to/python3.13 …`, or leave PYTHON out, and it is looked for"
         )
 
 
@@ -201,7 +205,9 @@ def install_project(environment: Path) -> None:
 
 def lend_libraries(environment: Path) -> None:
     """Give MXNet the libraries that it lacks on arm64. Raises SetupError with the last line of what went wrong."""
-    result = run(["env", f"PYTHONPATH={ROOT / 'lambda_src'}", str(environment / "bin/python"), "-m", "artifact.workbook"])
+    result = run(
+        ["env", f"PYTHONPATH={ROOT / 'lambda_src'}", str(environment / "bin/python"), "-m", "artifact.workbook"]
+    )
     if result.returncode:
         raise SetupError(f"MXNet's libraries for arm64 could not be installed: {last_line(result)}")
 

@@ -1,4 +1,4 @@
-"""The set-up on Linux for arm64: the same locks, no Python 3.11, and the libraries that MXNet's wheel does not bring."""
+"""The set-up on Linux for arm64: the same locks, no Python 3.11, and the libraries that MXNet lacks."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ import yaml
 
 from benchmarks import goals
 from predict import images
-from workshop import models
+from workshop import models, together
 from workshop.deployment import build, parameters
 
 BENCHMARKS = Path(__file__).resolve().parent
@@ -94,7 +94,7 @@ def build_artifact() -> None:
         if not target.exists():  # nothing was deployed from here: for the Python and the processor that measure it
             here = f"python{sys.version_info.major}.{sys.version_info.minor}"
             target.parent.mkdir(exist_ok=True)
-            target.write_text(json.dumps({"Runtime": here, "Architecture": "x86_64"}) + "\n")
+            target.write_text(json.dumps({"Runtime": here, "Architecture": together.HERE}) + "\n")
         build.run_phase("build", dict(os.environ))
         built_from.write_text(sources.hexdigest())
     compileall.compile_dir(BENCHMARKS / "peers", quiet=2)

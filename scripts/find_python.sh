@@ -1,5 +1,6 @@
 #!/bin/sh
-# Print the Python that the lab is set up with: the one that made .venv, else the newest of 3.14 to 3.11 that works.
+# Print the Python that the lab is set up with: the one that made .venv, else the newest of 3.14 to 3.11 (arm64: 3.12) that
+# works.
 #
 #   sh scripts/find_python.sh [--fetch | --all | VERSION]
 #
@@ -11,6 +12,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 pyenvs=${PYENV_ROOT:-$HOME/.pyenv}/versions
 uvs=${UV_PYTHON_INSTALL_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/uv/python}
 versions="3.14 3.13 3.12 3.11"
+[ "$(uname -m)" != aarch64 ] || versions="3.14 3.13 3.12" # scripts/setup.py says why
+wanted="Python ${versions##* } to ${versions%% *}"
 preferred=3.13 # the function's own
 
 # Print the Python behind a command if it is CPython $2 and has what the set-up needs.
@@ -50,13 +53,13 @@ case ${1:-} in
 	find_newest && exit
 	[ "${1:-}" = --fetch ] || exit 0
 	if command -v uv >/dev/null; then
-		echo "No Python 3.11 to 3.14 was found: uv fetches Python $preferred." >&2
+		echo "No $wanted was found: uv fetches Python $preferred." >&2
 		uv python install --quiet "$preferred" >/dev/null 2>&1 && find_newest && exit
 		why="; uv could not fetch one, and 'uv python install $preferred' says why"
 	fi
-	echo "set-up: Python 3.11 to 3.14 with venv was not found: install it (Debian, Ubuntu: apt-get install python3" \
-		"python3-venv; Fedora: dnf install python3; macOS: in a Linux x86-64 container, as of .devcontainer), or uv, which" \
-		"fetches one, or name one: make PYTHON=/path/to/python3.13${why:-}" >&2
+	echo "set-up: $wanted with venv was not found: install it (Debian, Ubuntu: apt-get install python3" \
+		"python3-venv; Fedora: dnf install python3; macOS: in a Linux container, as of .devcontainer), or uv, which fetches" \
+		"one, or name one: make PYTHON=/path/to/python3.13${why:-}" >&2
 	exit 1
 	;;
 esac

@@ -12,6 +12,9 @@ emulator's (requirements-emulator.txt): a Lambda worker of the emulator must not
 `.venv-linter` is that of the templates' security linter (requirements-linter.txt), whose pins do not fit the
 workbook's. `.venv-site` makes the site (requirements-site.txt). Standard library only, as nothing is installed yet.
 
+A lock is for x86-64 and arm64. On arm64 MXNet asks for libraries that its wheel does not bring: artifact.workbook puts
+those of the function's artifact beside it.
+
 A stamp written last says that an environment is whole, and for which lock, Python and place it was made. Without it, or
 with another, the environment is made again from nothing, so a kill at any moment does no harm.
 """
@@ -35,6 +38,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+ARM64 = "aarch64"  # as Linux calls it
+NOT_ON_ARM64 = ("3.11",)  # Lambda has none for arm64 that takes the function's wheels (workshop/together.py)
 VERSION = "{}.{}".format(*sys.version_info)
 LOCKS = {
     "workbook": (f"requirements-{VERSION}.txt", ".venv"),
@@ -50,10 +55,14 @@ ROOM = {
     "site": 350_000_000,
 }  # bytes; twice what each takes, for the downloads
 # GCC's, which libmxnet needs and a bare system lacks.
-LIBRARIES = ("libgomp.so.1", "libquadmath.so.0")
+GCCS = ("libgomp.so.1", "libquadmath.so.0")
 STAMP = ".complete"
 # Besides its lock, the workbook's environment holds the project itself, as these say.
 PROJECT = ("pyproject.toml", "compatibility/mxnet_names.py", "compatibility/mxnet_names.pth")
+# On arm64 MXNet's libraries are changed, too, as these say.
+CHANGED_ON_ARM64 = tuple(
+    f"lambda_src/artifact/{name}" for name in ("assemble.py", "patch.py", "workbook.py", "native-libraries-arm64.txt")
+)
 UV_CACHE = Path(".build", "uv")  # where the home folder is read-only
 
 
@@ -67,18 +76,23 @@ def check_platform(
     machine: str | None = None,
     libc: str | None = None,
 ) -> None:
-    """Raise SetupError unless this is Python 3.11 to 3.14 on Linux x86-64 with glibc, which MXNet 1.9.1 needs."""
+    """Raise SetupError unless this is Linux on x86-64 or arm64 with glibc, which MXNet 1.9.1 needs, and one of PYTHONS.
+
+    On arm64 those of NOT_ON_ARM64 are not taken.
+    """
     machine = platform.machine() if machine is None else machine
     libc = platform.libc_ver()[0] if libc is None else libc
-    if system != "linux" or machine not in ("x86_64", "AMD64") or libc != "glibc":
+    if system != "linux" or machine not in ("x86_64", "AMD64", ARM64) or libc != "glibc":
         raise SetupError(
-            f"the lab needs Linux on x86-64 with glibc, and this is {system} on {machine}: on Windows use WSL 2; on "
-            "macOS, ARM or Alpine a Linux x86-64 container, GitHub Codespaces or SageMaker Studio"
+            f"the lab needs Linux on x86-64 or arm64 with glibc, and this is {system} on {machine}: on Windows use "
+            "WSL 2; on macOS or Alpine a Linux container with glibc, GitHub Codespaces or SageMaker Studio"
         )
-    if ".".join(map(str, version[:2])) not in PYTHONS:
+    pythons = [each for each in PYTHONS if machine != ARM64 or each not in NOT_ON_ARM64]
+    if ".".join(map(str, version[:2])) not in pythons:
+        wanted = f"Python {pythons[0]} to {pythons[-1]}{' on arm64' if machine == ARM64 else ''}"
         raise SetupError(
-            f"the lab needs Python {PYTHONS[0]} to {PYTHONS[-1]}, and this is {'.'.join(map(str, version[:3]))}: name "
-            "another with `make PYTHON=/path/to/python3.13 …`, or leave PYTHON out, and it is looked for"
+            f"the lab needs {wanted}, and this is {'.'.join(map(str, version[:3]))}: name another with "
+            "`make PYTHON=/path/to/python3.13 …`, or leave PYTHON out, and it is looked for"
         )
 
 
@@ -95,9 +109,10 @@ def check_room(folder: Path, needed: int) -> None:
 def fingerprint(lock: Path, environment: Path) -> str:
     """What an environment depends on: its lock, the Python that made it, and its place (its scripts name it).
 
-    The workbook's depends on how the project itself is installed, too.
+    The workbook's depends on how the project itself is installed, too, and on arm64 on how MXNet is changed.
     """
-    files = [lock, *(ROOT / name for name in PROJECT if environment == ROOT / ".venv")]
+    more = PROJECT + (CHANGED_ON_ARM64 if platform.machine() == ARM64 else ())
+    files = [lock, *(ROOT / name for name in more if environment == ROOT / ".venv")]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return f"{digest} {platform.python_version()} {sys.base_prefix} {environment}"
 
@@ -207,7 +222,7 @@ def supply_libraries(environment: Path) -> None:
 
     They are the function's, out of wheels. Raises SetupError with what to install where those cannot be fetched.
     """
-    missing = [library for library in LIBRARIES if is_missing(library)]
+    missing = [library for library in GCCS if is_missing(library)]
     if not missing:
         return
     with tempfile.TemporaryDirectory(dir=environment) as folder:
@@ -222,6 +237,15 @@ def supply_libraries(environment: Path) -> None:
             )
         for library in missing:
             shutil.copy(libraries / library, environment / "lib" / f"python{VERSION}" / "site-packages" / "mxnet")
+
+
+def lend_libraries(environment: Path) -> None:
+    """Give MXNet the libraries that it lacks on arm64. Raises SetupError with the last line of what went wrong."""
+    result = run(
+        ["env", f"PYTHONPATH={ROOT / 'lambda_src'}", str(environment / "bin/python"), "-m", "artifact.workbook"]
+    )
+    if result.returncode:
+        raise SetupError(f"MXNet's libraries for arm64 could not be installed: {last_line(result)}")
 
 
 def last_line(result: subprocess.CompletedProcess[str]) -> str:
@@ -270,7 +294,10 @@ def make(which: str) -> bool:
         install(lock, environment)
         if which == "workbook":
             install_project(environment)
-            supply_libraries(environment)
+            if platform.machine() == ARM64:
+                lend_libraries(environment)
+            else:
+                supply_libraries(environment)
         (environment / STAMP).write_text(fingerprint(lock, environment), encoding="utf-8")
         print(f"{environment.name} is ready ({time.monotonic() - began:.0f} s).", flush=True)
     return True

@@ -143,7 +143,9 @@ def test_no_file_names_a_host_to_install_from(name):
         ({"version": (3, 9, 0)}, "Python 3.11 to 3.14"),
         ({"system": "darwin", "machine": "arm64"}, "Linux.*container"),
         ({"system": "win32"}, "WSL 2"),
-        ({"machine": "aarch64"}, "x86-64.*Codespaces"),
+        ({"machine": "riscv64"}, "x86-64 or arm64.*Codespaces"),
+        ({"machine": "aarch64"}, "Python 3.12 to 3.14 on arm64.*3.11.7"),
+        ({"machine": "aarch64", "libc": ""}, "glibc"),
         ({"libc": ""}, "glibc.*SageMaker Studio"),
     ],
 )
@@ -151,6 +153,8 @@ def test_an_unsupported_machine_is_told_what_to_do(arguments, said):
     supported = {"version": (3, 11, 7), "system": "linux", "machine": "x86_64", "libc": "glibc"}
     for minor in (11, 12, 13, 14):
         setup.check_platform(**supported | {"version": (3, minor, 0)})
+        if minor > 11:
+            setup.check_platform(**supported | {"version": (3, minor, 0), "machine": "aarch64"})
     with pytest.raises(setup.SetupError, match=said) as refused:
         setup.check_platform(**supported | arguments)
     assert "\n" not in str(refused.value)
@@ -175,7 +179,7 @@ def make(*arguments: str, path: str | None = None) -> subprocess.CompletedProces
 def bare(tmp_path):
     """A home without a Python, a folder of the programs that a shell script needs, and a clone's two files."""
     (tmp_path / "bin").mkdir()
-    for name in ("sh", "bash", "env", "dirname", "sed", "tar", "cat", "mkdir", "test"):
+    for name in ("sh", "bash", "env", "dirname", "sed", "tar", "cat", "mkdir", "test", "uname"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name))
     for name in ("Makefile", "scripts/find_python.sh"):
         (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@
 Known pictures are Imagenette's validation set. One half fits what a method learns, the other sets each threshold, so
 that 95 % of it are kept. Unknown pictures are drawn (`unknown_pictures`) or lie in folders, one for each kind. Nothing
 is tuned on the kinds that it is measured on: they are grouped, and the figures of a group come from a fit without it.
-`--write` fits the linear method once more, with all kinds, and writes it into the model's model.json.
+`--write` fits the shipped method once more, with all kinds, and writes it into the model's model.json.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,18 @@ from predict.rejection import Rejection
 from workshop.models import about, checks, files, preparation
 
 RESULTS = Path(__file__).with_name("unknown.json")
-LAYER, LOGITS = "flatten0", "fc1"
+LOGITS = "fc1"  # the dense layer, which reads the means of LAST
+LAST = "relu1"
+READ = {"stage2_unit1_relu1": 64, "stage3_unit1_relu1": 128, "stage4_unit1_relu1": 256, LAST: 512}  # layers, channels
+LINEAR = {  # the linear methods, with how many of these layers each reads, the last ones
+    "linear, last layer": 1,
+    "linear, two layers": 2,
+    "linear, three layers": 3,
+    "linear, four layers": 4,
+}
+SHIPPED = "linear, three layers"
 KEPT = 0.95
-SHRINKAGE = 0.03  # of the linear method, in units of the features' variance
+SHRINKAGE = 0.1  # of the linear methods, in units of the features' variance
 RIDGE = 0.01  # of the covariance of the distance, as a part of its mean variance
 DRAWN, TAKEN = 30, 60  # pictures of a kind; about as many of one that was taken
 GROUPS = {  # kinds that are alike are left out together
@@ -36,12 +46,12 @@ GROUPS = {  # kinds that are alike are left out together
     "photographs of all sorts": ("desktops", "scikit-image"),
     "photographs cut out, on white": ("stamps",),
 }
-Score = Callable[[np.ndarray], np.ndarray]  # features (N, 512) to scores (N,), more for known ones
+Score = Callable[[np.ndarray], np.ndarray]  # features (N, channels of READ) to scores (N,), more for known ones
 
 
 def outputs(pictures: list[bytes]) -> np.ndarray:
-    """The last layer's float32 (N, 512) for each picture, from the function's own predictor."""
-    showing = Rejection(LAYER, (), 0.0, 0.0).shown_by((files.PRACTICE / files.SYMBOL).read_bytes())
+    """The features float32 (N, channels) of READ for each picture, from the function's own predictor."""
+    showing = Rejection(tuple(READ), (), 0.0, 0.0).shown_by((files.PRACTICE / files.SYMBOL).read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         checks.widen(Path(shutil.copy(files.PRACTICE / files.PARAMS, folder)))
         params = Path(folder, files.PARAMS).read_bytes()
@@ -58,8 +68,13 @@ def known(data: Path) -> tuple[np.ndarray, np.ndarray]:
     return outputs([path.read_bytes() for path in paths]), classes
 
 
+def channels(layers: int) -> int:
+    """How many channels the last so many layers of READ have."""
+    return sum(list(READ.values())[-layers:])
+
+
 class Logits:
-    """The last dense layer: logits (N, 10) of features (N, 512)."""
+    """The last dense layer: logits (N, 10) of the last layer's features (N, 512)."""
 
     def __init__(self) -> None:
         import mxnet as mx
@@ -90,16 +105,16 @@ def temperature(logits: np.ndarray, classes: np.ndarray) -> float:
 
 
 def methods(
-    logits: Logits, features: np.ndarray, classes: np.ndarray, others: np.ndarray, divisor: float
+    logits: Logits, features: np.ndarray, classes: np.ndarray, others: list[np.ndarray], divisor: float
 ) -> dict[str, Score]:
-    """Each method, fitted on known features with their classes, the linear one on unknown ones, too."""
-    means = np.stack([features[classes == one].mean(0) for one in range(classes.max() + 1)])
-    residual = features - means[classes]
+    """Each method, fitted on known features with their classes, the linear ones on groups of unknown ones, too."""
+    last = features[:, -READ[LAST] :]
+    means = np.stack([last[classes == one].mean(0) for one in range(classes.max() + 1)])
+    residual = last - means[classes]
     covariance = residual.T @ residual / len(residual)
     covariance += RIDGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     whiten = np.linalg.cholesky(np.linalg.inv(covariance))
     white = means @ whiten
-    weights, bias = linear(features, others)
 
     def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
         return -np.min([((points - centre) ** 2).sum(1) for centre in centres], axis=0)
@@ -108,22 +123,40 @@ def methods(
         scaled = logits(points) / by
         return np.exp(scaled.max(1) - log_sum(scaled))
 
-    return {
+    by_last: dict[str, Score] = {
         "maximum probability": lambda points: most_probable(points, 1.0),
         "maximum probability, temperature": lambda points: most_probable(points, divisor),
         "energy": lambda points: log_sum(logits(points)),
         "energy, temperature": lambda points: log_sum(logits(points) / divisor),
         "nearest class mean": lambda points: nearest(points, means),
         "Mahalanobis": lambda points: nearest(points @ whiten, white),
-        "linear": lambda points: points @ weights + bias,
     }
+    found: dict[str, Score] = {}
+    for name, score in by_last.items():
+        found[name] = partial(of_the_last, score)
+    for name, layers in LINEAR.items():
+        found[name] = partial(weighted, *linear(features, others, layers))
+    return found
 
 
-def linear(features: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights and bias of the least squares that tell known features (1) from others (-1), both of the same weight."""
-    both = np.concatenate([features, others]).astype(np.float64)
-    target = np.repeat([1.0, -1.0], [len(features), len(others)])
-    share = np.repeat([0.5 / len(features), 0.5 / len(others)], [len(features), len(others)])
+def of_the_last(score: Score, points: np.ndarray) -> np.ndarray:
+    return score(points[:, -READ[LAST] :])
+
+
+def weighted(weights: np.ndarray, bias: float, points: np.ndarray) -> np.ndarray:
+    return points[:, -len(weights) :] @ weights + bias
+
+
+def linear(features: np.ndarray, others: list[np.ndarray], layers: int) -> tuple[np.ndarray, float]:
+    """Weights and bias of the least squares that tell known features (1) from groups of others (-1).
+
+    `layers`: how many of READ it reads, the last ones. All others together weigh as much as the known ones, and one
+    group of them as much as another.
+    """
+    both = np.concatenate([features, *others]).astype(np.float64)[:, -channels(layers) :]
+    target = np.repeat([1.0, -1.0], [len(features), sum(map(len, others))])
+    share = np.concatenate([np.full(len(rows), 0.5 / count / len(rows)) for rows, count in
+                            [(features, 1), *((group, len(others)) for group in others)]])  # fmt: skip
     mean, deviation = both.mean(0), both.std(0) + 1e-6
     scaled = (both - mean) / deviation
     middle = share @ target
@@ -132,15 +165,25 @@ def linear(features: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, float]
     return weights, float(middle - mean @ weights)
 
 
+def groups(unknown: dict[str, np.ndarray], without: str = "") -> list[np.ndarray]:
+    """The features of each group but one; a kind of no group is one of its own."""
+    rows: dict[str, list[np.ndarray]] = {}
+    for kind, features in unknown.items():
+        name = next((name for name, prefixes in GROUPS.items() if kind.startswith(prefixes)), kind)
+        if name != without:
+            rows.setdefault(name, []).append(features)
+    return [np.concatenate(kinds) for kinds in rows.values()]
+
+
 def measure(features: np.ndarray, classes: np.ndarray, unknown: dict[str, np.ndarray]) -> dict:
     """What each method refuses of each kind, at 95 % of the known pictures kept."""
     logits = Logits()
     fitting, holding = (slice(start, None, 2) for start in (0, 1))
-    divisor = temperature(logits(features[fitting]), classes[fitting])
+    divisor = temperature(logits(features[fitting, -READ[LAST] :]), classes[fitting])
     refused: dict[str, dict[str, float]] = {}
-    for prefixes in GROUPS.values():
+    for group, prefixes in GROUPS.items():
         left_out = [kind for kind in unknown if kind.startswith(prefixes)]
-        others = np.concatenate([rows for kind, rows in unknown.items() if kind not in left_out])
+        others = groups(unknown, without=group)
         for name, score in methods(logits, features[fitting], classes[fitting], others, divisor).items():
             threshold = np.quantile(score(features[holding]), 1 - KEPT)
             for kind in left_out:
@@ -163,18 +206,18 @@ def measure(features: np.ndarray, classes: np.ndarray, unknown: dict[str, np.nda
 
 
 def calibration(features: np.ndarray, unknown: dict[str, np.ndarray], results: dict) -> dict:
-    """`rejection` of model.json: the linear method, fitted with every kind."""
-    weights, bias = linear(features[::2], np.concatenate(list(unknown.values())))
+    """`rejection` of model.json: the shipped method, fitted with every kind."""
+    weights, bias = linear(features[::2], groups(unknown), LINEAR[SHIPPED])
     rounded = np.array([float(f"{weight:.4g}") for weight in weights])
-    scores = features[1::2] @ rounded + round(bias, 4)
+    scores = features[1::2, -len(rounded) :] @ rounded + round(bias, 4)
     return {
         "method": "linear",
-        "layer": LAYER,
+        "layers": list(READ)[-LINEAR[SHIPPED] :],
         "threshold": round(float(np.quantile(scores, 1 - KEPT)), 4),
         "bias": round(bias, 4),
         "known_kept": KEPT,
         "known_pictures": len(features),
-        "unknown_refused": results["refused"]["linear"]["mean_of_kinds"],
+        "unknown_refused": results["refused"][SHIPPED]["mean_of_kinds"],
         "temperature": results["known"]["temperature"],
         "measured_by": "benchmarks/unknown.json",
         "weights": rounded.tolist(),

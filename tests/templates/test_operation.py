@@ -66,7 +66,7 @@ def emitted():
     patch.setattr(model_store, "_model", None)
     patch.setattr("aws_lambda_powertools.metrics.provider.cold_start.is_cold_start", True)
     network = SimpleNamespace(run=lambda batch: [array.array("f", [1.0]), array.array("f", [2.0])])
-    description = Description(rejection=Rejection("flatten0", (1.0,), 0.0, 1.0))
+    description = Description(rejection=Rejection(("flatten0",), (1.0,), 0.0, 1.0))
     model = Model(network, ["a"], "one", "float32", "0" * 64, description)
     patch.setattr(ModelStore, "from_environment", lambda: SimpleNamespace(load=lambda seconds: model))
     patch.setattr(lambda_function._decoder, "prepare", lambda data, seconds, fitting: Prepared(b""))

@@ -44,7 +44,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     mx.random.seed(5)
     x = mx.sym.BatchNorm(mx.sym.Variable("data"), name="bn_data", fix_gamma=True, eps=2e-5)
     x = mx.sym.Convolution(x, name="conv0", num_filter=4, kernel=(7, 7), stride=(8, 8), no_bias=True)
-    x = mx.sym.Activation(mx.sym.BatchNorm(x, name="bn0", fix_gamma=False), act_type="relu")
+    x = mx.sym.Activation(mx.sym.BatchNorm(x, name="bn0", fix_gamma=False), name="relu0", act_type="relu")
     x = mx.sym.Pooling(x, kernel=(7, 7), global_pool=True, pool_type="avg")
     x = mx.sym.FullyConnected(mx.sym.Flatten(x, name="flatten0"), name="fc1", num_hidden=4)
     module = mx.mod.Module(mx.sym.SoftmaxOutput(x, name="softmax"))

@@ -502,7 +502,7 @@ def described(store: Store, **members: Any) -> None:
     store.files[MANIFEST] = store.files[MANIFEST] + line
 
 
-CALIBRATED = {"method": "linear", "layer": "flatten0", "weights": [0.0] * 4, "bias": 0.25, "threshold": 0.5}
+CALIBRATED = {"method": "linear", "layers": ["relu0"], "weights": [0.0] * 4, "bias": 0.25, "threshold": 0.5}
 
 
 @pytest.mark.parametrize(("threshold", "known"), [(0.25, True), (0.26, False)])

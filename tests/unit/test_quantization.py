@@ -203,3 +203,12 @@ def test_ranges_are_signed_where_the_outputs_are():
     found = quantization.ranges(graph, arguments, auxiliary, picture)
     assert found["norm_output"] == pytest.approx((-200, 200), rel=0.02)
     assert found["relu_output"] == pytest.approx((0, 5), rel=0.02)
+
+
+def test_a_layer_has_one_name_in_both_networks():
+    folder = models.files.PRACTICE
+    float32, int8 = (
+        json.loads((folder / name).read_text())["nodes"] for name in (models.files.SYMBOL, models.files.INT8_SYMBOL)
+    )
+    layers = {f"quantized_{node['name']}" for node in float32 if node["op"] == "Activation"}
+    assert layers and layers <= {node["name"] for node in int8 if node["op"] == "_sg_mkldnn_conv"}

@@ -2,6 +2,7 @@
 
 import json
 
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -13,10 +14,10 @@ from workshop.inspection import known
 from workshop.models.checks import description
 from workshop.samples import sample_path
 
-SAID = {"method": "linear", "layer": "flatten0", "weights": [1.0, -2, 0.5, 0.25], "bias": 0.5, "threshold": 1.0}
+SAID = {"method": "linear", "layers": ["relu0"], "weights": [1.0, -2, 0.5, 0.25], "bias": 0.5, "threshold": 1.0}
 
 
-def test_the_score_is_the_weighted_sum_of_the_last_layer(tiny_model):
+def test_the_score_is_the_weighted_sum_of_a_layers_means(tiny_model):
     rejection = Rejection.of(SAID)
     batch = np.random.default_rng(3).integers(0, 256, (1, 3, 224, 224), np.uint8)
     with Predictor(rejection.shown_by(tiny_model.symbol), tiny_model.params, tiny_model.labels) as shown:
@@ -29,6 +30,22 @@ def test_the_score_is_the_weighted_sum_of_the_last_layer(tiny_model):
     assert score == pytest.approx(0.5 + np.dot(SAID["weights"], layer), abs=1e-4)
 
 
+def test_layers_are_read_in_their_order(tiny_model):
+    batch = np.random.default_rng(4).integers(0, 256, (1, 3, 224, 224), np.uint8)
+    both = Rejection.of(SAID | {"layers": ["relu0", "conv0"], "weights": [1.0] * 8})
+    with Predictor(both.shown_by(tiny_model.symbol), tiny_model.params, tiny_model.labels) as shown:
+        both.check(shown.shapes)
+        _, means = shown.run(batch)
+    internals = tiny_model.module.symbol.get_internals()
+    group = mx.sym.Group([internals["relu0_output"], internals["conv0_output"]])
+    executor = group.simple_bind(mx.cpu(), grad_req="null", data=batch.shape)
+    executor.copy_params_from(*tiny_model.module.get_params(), allow_extra_params=True)
+    maps = executor.forward(False, data=mx.nd.array(batch))
+    assert means == pytest.approx(
+        [mean for each in maps for mean in each.asnumpy().mean((0, 2, 3))], rel=1e-4, abs=1e-5
+    )
+
+
 @pytest.mark.parametrize(("feature", "known"), [(0.5, True), (0.4999, False), (0.0, False), (9.0, True)])
 def test_a_picture_is_known_from_the_threshold_on(feature, known):
     verdict = Rejection.of(SAID).verdict([[], [feature, 0, 0, 0]])
@@ -39,7 +56,9 @@ def test_a_picture_is_known_from_the_threshold_on(feature, known):
     ("other", "word"),
     [
         ({"method": "oracle"}, "method"),
-        ({"layer": None}, "layer"),
+        ({"layers": None}, "layers"),
+        ({"layers": []}, "layers"),
+        ({"layers": [7]}, "layers"),
         ({"weights": []}, "weights"),
         ({"weights": ["1"]}, "numbers"),
         ({"bias": float("nan")}, "numbers"),
@@ -55,7 +74,7 @@ def test_a_calibration_that_is_none_is_refused(other, word):
 
 def test_a_calibration_of_another_network_is_refused(tiny_model):
     with pytest.raises(ValueError, match="no layer pool9"):
-        Rejection.of(SAID | {"layer": "pool9"}).shown_by(tiny_model.symbol)
+        Rejection.of(SAID | {"layers": ["relu0", "pool9"]}).shown_by(tiny_model.symbol)
     with pytest.raises(ValueError, match="3 weights"):
         Rejection.of(SAID | {"weights": [1, 2, 3]}).check([(1, 4), (1, 4)])
 

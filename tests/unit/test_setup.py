@@ -443,7 +443,7 @@ def test_a_lock_takes_no_version_that_needs_a_compiler(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("UV_NO_INDEX", "1")
     with pytest.raises(SystemExit, match="only-source.*no usable wheels"):
-        lock.compiled(["only-source"], "3.14", tmp_path / "lock.txt")
+        lock.compiled(["only-source"], "3.14", lock.PLATFORMS[0], tmp_path / "lock.txt")
 
 
 def test_libraries_that_the_system_lacks_are_put_beside_libmxnet(tmp_path, monkeypatch):

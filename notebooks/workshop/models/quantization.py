@@ -200,7 +200,27 @@ def quantize(symbol: mx.sym.Symbol, arguments: Values, auxiliary: Values, pictur
     int8 = int8.get_backend_symbol(BACKEND)
     if set(int8.list_inputs()) != set(fusible.list_inputs()):
         raise ValueError(f"the int8 network has other inputs: {set(int8.list_inputs()) ^ set(fusible.list_inputs())}")
-    return with_lookup_table(int8, *values)
+    return named_by_layer(with_lookup_table(int8, *values), symbol)
+
+
+def named_by_layer(int8: mx.sym.Symbol, symbol: mx.sym.Symbol) -> mx.sym.Symbol:
+    """The same int8 network, in which the operator of a batch normalisation and its ReLU has the ReLU's name.
+
+    MXNet numbers what it fuses; here it is `quantized_<ReLU>`. `symbol`: the float32 network. A layer is found by name
+    in either.
+    """
+    nodes = json.loads(symbol.tojson())["nodes"]
+    by_gamma = {
+        nodes[nodes[node["inputs"][0][0]]["inputs"][1][0]]["name"]: node["name"]
+        for node in nodes
+        if node["op"] == "Activation" and nodes[node["inputs"][0][0]]["op"] == "BatchNorm"
+    }
+    graph = json.loads(int8.tojson())
+    for node in graph["nodes"]:
+        read = [by_gamma.get(graph["nodes"][source]["name"]) for source, *_ in node["inputs"]]
+        if node["op"] == "_sg_mkldnn_conv" and (layer := next(filter(None, read), None)):
+            node["name"] = f"quantized_{layer}"
+    return mx.sym.load_json(json.dumps(graph))
 
 
 def choose(folder: Path, count: int = PICTURES) -> list[Path]:

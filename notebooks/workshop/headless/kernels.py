@@ -8,7 +8,7 @@ import ast
 import contextlib
 import importlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,23 +46,23 @@ class Kernels:
     def start_ahead(self, notebook: Path) -> None:
         """Start a kernel for `notebook`, unless one is waiting: a kernel serves any notebook."""
         if self.waiting is None:
-            self.waiting = started(notebook.parent, imported(notebook))
+            self.waiting = started(notebook)
 
     @contextlib.contextmanager
     def one(self, notebook: Path) -> Iterator[Kernel]:
         """The kernel that waits, or one that is started now. It is shut down at the end."""
-        kernel, self.waiting = self.waiting or started(notebook.parent), None
+        kernel, self.waiting = self.waiting or started(notebook), None
         try:
             yield kernel
         finally:
             end(kernel)
 
 
-def started(folder: Path, modules: Iterable[str] = ()) -> Kernel:
-    """A new kernel in `folder`, which begins by importing `modules`. Does not wait for it."""
+def started(notebook: Path) -> Kernel:
+    """A new kernel in the notebook's folder, which begins by importing its modules. Does not wait for it."""
     kernel = Kernel(kernel_name="python3")
-    ahead = f"__import__({__name__!r}, fromlist=['']).import_ahead({list(modules)!r})"
-    run_sync(kernel.start_kernel)(cwd=str(folder), extra_arguments=[f"--IPKernelApp.exec_lines={ahead}"])
+    ahead = f"__import__({__name__!r}, fromlist=['']).import_ahead({imported(notebook)!r})"
+    run_sync(kernel.start_kernel)(cwd=str(notebook.parent), extra_arguments=[f"--IPKernelApp.exec_lines={ahead}"])
     return kernel
 
 

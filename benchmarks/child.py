@@ -34,7 +34,7 @@ STAGES = {
     "predictor": ["predict.predictor:Predictor.__init__", "peers.mxnet_module:bind", "peers.onnx_runtime:bind"],
     "load": ["predict.model_store:ModelStore.load", "peers.mxnet_module:_model", "peers.onnx_runtime:_model"],
     "picture": ["predict.decoder:DecoderProcess.prepare", "peers.common:pillow_input", "peers.common:opencv_input"],
-    "prediction": ["predict.predictor:Predictor.predict", "peers.mxnet_module:predict", "peers.onnx_runtime:predict"],
+    "prediction": ["predict.predictor:Predictor.run", "peers.mxnet_module:predict", "peers.onnx_runtime:predict"],
 }
 SHAPE = (1, 3, 224, 224)
 spans: dict[str, list[float]] = {}

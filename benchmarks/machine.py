@@ -16,7 +16,7 @@ def cpu() -> str:
 
 
 def describe() -> dict:
-    """Processor, cores, the instruction sets that matter here, memory, system and Python."""
+    """Processor, cores, the instruction sets that matter here, memory and system."""
     sets = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
     flags = _line("flags").split()
     return {
@@ -25,5 +25,4 @@ def describe() -> dict:
         "instruction_sets": [name for name in sets if name in flags],
         "memory_gb": round(int(Path("/proc/meminfo").read_text().split()[1]) / 1e6),
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
     }

@@ -72,10 +72,14 @@ VARIANTS = {
 }
 
 
-def prepare(data: Path | None) -> None:
-    """The artifact, the peers' packages and the model store's folder, where they are missing or out of date."""
+def prepare(data: Path | None, only_cold: bool = False) -> None:
+    """The artifact, the peers' packages and the model store's folder, where they are missing or out of date.
+
+    `only_cold`: without the packages of peers whose cold start is not measured.
+    """
     build_artifact()
-    for package in sorted({variant.package for variant in VARIANTS.values()} - {"artifact"} | {"convert"}):
+    needed = {variant.package for variant in VARIANTS.values() if variant.cold or not only_cold}
+    for package in sorted(needed - {"artifact"} | {"convert"}):
         install(package)
     fill_store(data)
 
@@ -101,16 +105,22 @@ def build_artifact() -> None:
 
 
 def install(package: str) -> None:
-    """What `requirements/<package>.txt` names, into a folder of its own."""
+    """What `requirements/<package>.txt` names, for this Python, into a folder of its own.
+
+    MXNet gets the names that it misses on newer Pythons, as it has them in the workbook.
+    """
     requirements, folder = BENCHMARKS / "requirements" / f"{package}.txt", WORK / package
-    stamp = folder / "made-from.txt"
-    if stamp.exists() and stamp.read_text() == requirements.read_text():
+    stamp, made_from = folder / "made-from.txt", f"{sys.version_info[:2]}\n{requirements.read_text()}"
+    if stamp.exists() and stamp.read_text() == made_from:
         return
     print(f"installing {package}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), "-r", str(requirements)]
-    subprocess.run(command, check=True)
-    stamp.write_text(requirements.read_text())
+    subprocess.run(command + ["--no-deps"] * (package == "mxnet"), check=True)
+    if package == "mxnet":
+        shutil.copy(ROOT / "compatibility" / "mxnet_names.py", folder)
+        (folder / "sitecustomize.py").write_text("import mxnet_names\n")  # a .pth counts in an environment alone
+    stamp.write_text(made_from)
 
 
 def fill_store(data: Path | None) -> None:

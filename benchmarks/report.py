@@ -55,8 +55,10 @@ def page(results: dict) -> str:
     for part, write in SECTIONS.items():
         if part in results:
             parts.append(write(results[part], results))
-    rows = [(part, one["date"], one["load_before"], one["seconds"]) for part, one in results["runs"].items()]
-    head = ("part", "day", "load of the machine before", "seconds")
+    rows = [
+        (part, one["date"], one["python"], one["load_before"], one["seconds"]) for part, one in results["runs"].items()
+    ]
+    head = ("part", "day", "Python", "load of the machine before", "seconds")
     return "".join(parts) + "## When it was measured\n\nEach part is one run.\n\n" + table(head, rows)
 
 
@@ -81,8 +83,8 @@ def _machine(machine: dict) -> str:
     sets = ", ".join(machine["instruction_sets"])
     return (
         f"Machine: {machine['cores']} cores of {machine['cpu']} ({sets}), {machine['memory_gb']} GB, "
-        f"{machine['system']}, "
-        f"Python {machine['python']}. A time is the median in milliseconds, its quartiles in brackets.\n\n"
+        f"{machine['system']}. The Python of each part stands at the end. A time is the median in milliseconds, its "
+        "quartiles in brackets.\n\n"
     )
 
 

@@ -12,6 +12,7 @@ drawn anew. Results go to benchmarks/results.json, and from there into README.md
 import argparse
 import json
 import os
+import platform
 import random
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ def main() -> None:
     if not options.data and set(parts) & set(NEED_PICTURES):
         parser.error(f"{' and '.join(NEED_PICTURES)} need --data")
     if parts != ["lab"]:
-        prepare(options.data)
+        prepare(options.data, only_cold=set(parts) <= {"cold", "lab"})
     stored = {file.name for file in STORE.iterdir()} if STORE.exists() else set()
     names = []
     for name, variant in VARIANTS.items():
@@ -61,6 +62,7 @@ def main() -> None:
             begun, load = time.monotonic(), os.getloadavg()[0]
             results[part] = getattr(bench, part)()
             results.setdefault("runs", {})[part] = {
+                "python": platform.python_version(),
                 "date": time.strftime("%Y-%m-%d", time.gmtime()),
                 "load_before": round(load, 1),
                 "seconds": round(time.monotonic() - begun),

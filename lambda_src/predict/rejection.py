@@ -48,13 +48,17 @@ class Rejection:
         In an int8 network (`workshop.models.quantization`) a layer is `quantized_<layer>`: 8 bits, and what range
         they stand for. They are made float32 again.
         """
-        graph = json.loads(symbol_json)
-        places = {node["name"]: index for index, node in enumerate(graph["nodes"])}
+        try:
+            graph = json.loads(symbol_json)
+            places = {node["name"]: index for index, node in enumerate(graph["nodes"])}
+            heads = list(graph["heads"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError("the symbol is not a network as MXNet saves it") from error
+        graph.pop("node_row_ptr", None)  # MXNet counts anew
 
         def add(operator: str, inputs: list[list[int]], **attributes: str) -> list[list[int]]:
             name = f"{_ADDED}_{len(graph['nodes'])}"
             graph["nodes"].append({"op": operator, "name": name, "attrs": attributes, "inputs": inputs})
-            graph["node_row_ptr"].append(graph["node_row_ptr"][-1] + 1)
             return [[len(graph["nodes"]) - 1, 0, 0]]
 
         means = []
@@ -67,8 +71,8 @@ class Rejection:
                 raise ValueError(f"the network has no layer {layer}, which its rejection reads")
             pooled = add("Pooling", maps, global_pool="True", kernel="(1, 1)", pool_type="avg")
             means += add("Flatten", pooled)
-        graph["heads"] += add("Concat", means, num_args=str(len(means)), dim="1")
-        return json.dumps(graph).encode()
+        heads += add("Concat", means, num_args=str(len(means)), dim="1")
+        return json.dumps(graph | {"heads": heads}).encode()
 
     def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Raise ValueError unless the network's second output has as many numbers as there are weights."""

@@ -78,6 +78,24 @@ def test_a_calibration_of_another_network_is_refused(tiny_model):
         Rejection.of(SAID | {"weights": [1, 2, 3]}).check([(1, 4), (1, 4)])
 
 
+@pytest.mark.parametrize("symbol", [b"{", b"[]", b"7", b'{"nodes": []}', b'{"nodes": [{}], "heads": []}', b"\xff"])
+def test_a_symbol_that_is_none_is_refused(symbol):
+    with pytest.raises(ValueError, match="not a network"):
+        Rejection.of(SAID).shown_by(symbol)
+
+
+def test_a_symbol_without_its_count_of_outputs_is_taken(tiny_model):
+    graph = json.loads(tiny_model.symbol)
+    del graph["node_row_ptr"]
+    batch = np.zeros((1, 3, 224, 224), np.uint8)
+    shown = [Rejection.of(SAID).shown_by(symbol) for symbol in (tiny_model.symbol, json.dumps(graph).encode())]
+    with (
+        Predictor(shown[0], tiny_model.params, tiny_model.labels) as one,
+        Predictor(shown[1], tiny_model.params, tiny_model.labels) as other,
+    ):
+        assert one.run(batch) == other.run(batch)
+
+
 @pytest.fixture(scope="module")
 def practice(tmp_path_factory) -> models.ModelFiles:
     return models.fetch("practice", tmp_path_factory.mktemp("store"))

@@ -46,15 +46,21 @@ def test_it_runs_what_needs_nothing_of_aws():
     assert commands == [each for phase in build.PHASES for each in build.commands(phase) if each in commands]
 
 
+def at_work_in(folder: Path) -> list[psutil.Process]:
+    """The processes of a folder that have not ended; one that nobody has waited for yet has."""
+    every = psutil.process_iter(["cwd", "status"])
+    return [each for each in every if each.info["cwd"] == str(folder) and each.info["status"] != psutil.STATUS_ZOMBIE]
+
+
 @pytest.mark.slow
 def test_what_is_left_of_it_is_stopped(tmp_path):
-    folder = place(
-        tmp_path, second="python -c 'import pathlib, time; pathlib.Path(\\\"begun\\\").touch(); time.sleep(99)'"
-    )
+    folder = place(tmp_path, second="bash -c 'touch begun; exec sleep 99'")
     with build.ahead(os.environ, folder):
         wait_for(folder / "begun")
-        assert [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder)]
-    assert not [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(folder)]
+        at_work = at_work_in(folder)
+        assert len(at_work) > 1
+    psutil.wait_procs(at_work, timeout=20)
+    assert not at_work_in(folder)
     assert (folder / "first").exists()
     assert not any((folder / name).exists() for name in ("installed", "needs-aws", "packaged"))
 

@@ -358,7 +358,7 @@ def test_the_modules_of_a_notebook_are_read_from_its_cells(tmp_path):
     assert kernels.imported(path) == ["os.path", "json", "email", "email.policy"]
 
 
-def test_the_modules_of_the_repositorys_notebooks_can_be_imported():
+def test_the_modules_of_a_notebook_of_the_lab_are_found():
     modules = kernels.imported(next(path for path in runner.notebooks() if path.name.startswith("05_")))
     assert {"workshop.deployment.build", "matplotlib.pyplot", "workshop.lab"} <= set(modules)
 
@@ -384,19 +384,24 @@ def test_a_module_that_is_imported_ahead_is_no_name_of_the_notebook(tmp_path):
     assert "failed in cell [2]" in run.results[1].error and "NameError" in run.results[1].error
 
 
-def test_the_next_kernel_starts_while_one_runs_and_none_is_left(tmp_path):
-    folder = tmp_path / "out"
-    folder.mkdir()
+@pytest.mark.parametrize(("first", "ahead"), [("00_a.ipynb", True), ("08_a.ipynb", False)])
+def test_the_next_kernel_starts_while_one_runs_that_does_not_measure(tmp_path, folder, first, ahead):
     ended, started = tmp_path / "ended", tmp_path / "started"
     born = f"import psutil; open({str(started)!r}, 'a').write(f'{{psutil.Process().create_time()}}')"
     paths = [
-        write_notebook(tmp_path, "00_a.ipynb", "import time; time.sleep(1)", NOTE.format(file=str(ended))),
-        write_notebook(tmp_path, "01_b.ipynb", born, "1 / 0"),
-        write_notebook(tmp_path, "03_c.ipynb", "1"),  # whose kernel starts in vain
+        write_notebook(tmp_path, first, "import time; time.sleep(1)", NOTE.format(file=str(ended))),
+        write_notebook(tmp_path, "09_b.ipynb", born, "1 / 0"),
+        write_notebook(tmp_path, "09_c.ipynb", "1"),  # whose kernel starts in vain, if at all
     ]
     run = runner.run_all(paths, {}, folder, runner.Progress(5, is_terminal=False))
     assert [result.status for result in run.results] == ["passed", "failed", "not run"]
-    assert float(started.read_text()) < float(ended.read_text())
+    assert (float(started.read_text()) < float(ended.read_text())) is ahead
+    assert not own_kernels()
+
+
+def test_a_kernel_that_starts_in_vain_is_ended(tmp_path, folder):
+    paths = [write_notebook(tmp_path, "00_a.ipynb", "1 / 0"), write_notebook(tmp_path, "01_b.ipynb", "1")]
+    assert not runner.run_all(paths, {}, folder, runner.Progress(2, is_terminal=False)).passed
     assert not own_kernels()
 
 

@@ -131,7 +131,8 @@ def alone(runs: Path = RUNS) -> Iterator[None]:
 def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, progress: Progress | None = None) -> Run:
     """Run `paths` in order into `folder` until one fails. Raises RunError for a parameter that none of them has.
 
-    While one runs, the page of the one before is written, and the kernel of the next starts.
+    While one runs, the page of the one before is written, and the kernel of the next starts; but not beside one that
+    measures.
     """
     from workshop.headless.kernels import Kernels  # imports Jupyter
 
@@ -160,7 +161,7 @@ def run_all(paths: Sequence[Path], parameters: dict[str, Any], folder: Path, pro
                         progress.cell(result.cells)
                         continue
                     with kernels.one(path) as kernel:
-                        for following in paths[number:]:
+                        for following in () if path.name.startswith(SCALE) else paths[number:]:
                             if not kept.holds(following, digest_of(following), place):
                                 kernels.start_ahead(following)
                                 break

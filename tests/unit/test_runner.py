@@ -387,10 +387,10 @@ def test_a_module_that_is_imported_ahead_is_no_name_of_the_notebook(tmp_path):
 @pytest.mark.parametrize(("first", "ahead"), [("00_a.ipynb", True), ("08_a.ipynb", False)])
 def test_the_next_kernel_starts_while_one_runs_that_does_not_measure(tmp_path, folder, first, ahead):
     ended, started = tmp_path / "ended", tmp_path / "started"
-    born = f"import psutil; open({str(started)!r}, 'a').write(f'{{psutil.Process().create_time()}}')"
+    (tmp_path / "noted.py").write_text(NOTE.format(file=str(started)))
     paths = [
-        write_notebook(tmp_path, first, "import time; time.sleep(1)", NOTE.format(file=str(ended))),
-        write_notebook(tmp_path, "09_b.ipynb", born, "1 / 0"),
+        write_notebook(tmp_path, first, "import time; time.sleep(3)", NOTE.format(file=str(ended))),
+        write_notebook(tmp_path, "09_b.ipynb", "import noted", "1 / 0"),
         write_notebook(tmp_path, "09_c.ipynb", "1"),  # whose kernel starts in vain, if at all
     ]
     run = runner.run_all(paths, {}, folder, runner.Progress(5, is_terminal=False))

@@ -1,15 +1,12 @@
 """`make test-pythons`: which Pythons it takes, what it copies, and that other digits fail it."""
 
-import importlib.util
 import subprocess
 
 import pytest
 
-from workshop import ROOT
+from tests.scripts import load
 
-spec = importlib.util.spec_from_file_location("script_test_pythons", ROOT / "scripts" / "test_pythons.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+script = load("test_pythons")
 
 FOUND = {"/a/python3.13": "3.13", "/a/python3.12": "3.12"}
 

@@ -366,7 +366,9 @@ def test_the_modules_of_a_notebook_of_the_lab_are_found():
 def test_a_module_that_cannot_be_imported_is_left_to_the_cell(monkeypatch, tmp_path):
     (tmp_path / "broken_module.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     kernels.import_ahead(["no.such.module", "broken_module", "colorsys"])
+    assert "colorsys" in sys.modules
 
 
 def test_a_module_that_is_imported_ahead_is_no_name_of_the_notebook(tmp_path):

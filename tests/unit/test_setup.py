@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import json
 import os
 import re
@@ -17,19 +16,12 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from tests.scripts import load
 from workshop import ROOT
 
 pytestmark = pytest.mark.slow
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
-
-
-def load(name: str):
-    """A script of `scripts/`, as a module."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 setup, lock = load("setup"), load("lock")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -12,16 +11,8 @@ import sys
 import pytest
 
 from artifact import assemble, workbook
+from tests.scripts import load
 from workshop import ROOT, together
-
-
-def load(name: str):
-    """A script of `scripts/`, as a module."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 setup, lock = load("setup"), load("lock")
 MARKED = re.compile(r"(?m)^(\S+)==\S+ ?; (.+?)(?:  #.*)?$")

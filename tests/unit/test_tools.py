@@ -1,15 +1,16 @@
 """The build's tools: when nothing is left to install."""
 
-import runpy
+import os
 import subprocess
 import sys
 
 import pytest
 
+from tests.scripts import load
 from workshop import ROOT
 
-TOOLS = runpy.run_path(str(ROOT / "scripts" / "tools.py"))
-LOCK = ROOT / TOOLS["LOCK"]
+tools = load("tools")
+LOCK = ROOT / tools.LOCK
 
 
 @pytest.mark.parametrize(
@@ -21,17 +22,20 @@ LOCK = ROOT / TOOLS["LOCK"]
     ],
 )
 def test_all_are_there_at_the_locks_versions_or_not(names, whole):
-    assert TOOLS["installed"](names, LOCK) is whole
+    assert tools.installed(names, LOCK) is whole
 
 
 def test_another_version_is_not_the_locks(tmp_path):
     lock = tmp_path / "lock.txt"
     lock.write_text(LOCK.read_text().replace("uv==", "uv==0."))
-    assert not TOOLS["installed"](["uv"], lock)
+    assert not tools.installed(["uv"], lock)
 
 
-def test_nothing_is_started_where_all_are_installed():
-    run = subprocess.run(
-        [sys.executable, "scripts/tools.py", "uv"], cwd=ROOT, capture_output=True, text=True, env={"PATH": ""}
-    )
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+@pytest.mark.parametrize(("name", "status"), [("uv", 0), ("no-such-tool", 3)])
+def test_pip_is_not_started_where_all_are_installed(tmp_path, name, status):
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").touch()
+    (tmp_path / "pip" / "__main__.py").write_text("raise SystemExit(3)")
+    command = [sys.executable, "scripts/tools.py", name]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    assert subprocess.run(command, cwd=ROOT, env=environment).returncode == status

@@ -28,10 +28,8 @@ CONFIGURATION = ROOT / "template-configuration.json"
 # is of the same sources and of these alone need not be made again.
 BUILT_FOR = {"Runtime": "RUNTIME", "Architecture": "ARCHITECTURE"}
 BUILT_FOR_FILE = Path(".build", "built-for.json")  # beside the configuration
-OF_THIS_MACHINE = {
-    "Runtime": together.THIS,
-    "Architecture": together.HERE,
-}  # the emulator runs functions by its own Python
+# Of functions on the emulator, which runs them by its own Python.
+OF_THIS_MACHINE = {"Runtime": together.THIS, "Architecture": together.HERE}
 
 
 def toolchain(lab: Lab, chosen: Mapping[str, object]) -> dict[str, str]:

@@ -121,6 +121,8 @@ def extract_native_libraries(target: Path, architecture: str) -> None:
             (target / name).chmod(0o755)
     if architecture == "arm64":
         patch.rename_needed(target)
+    else:
+        patch.skip_tuning(target / "libmxnet.so")
 
 
 def third_party(name: str, architecture: str) -> Path:

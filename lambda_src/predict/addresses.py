@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import can_ada
 
@@ -60,8 +60,7 @@ def is_public(address: Address) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class AllowedHosts:
+class AllowedHosts(NamedTuple):
     """Hosts that may have addresses which are not public: `host` (any port) or `host:port`."""
 
     entries: frozenset[tuple[str, int | None]] = frozenset()
@@ -87,8 +86,7 @@ class AllowedHosts:
         return (host, port) in self.entries or (host, None) in self.entries
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What to ask whom: an http or https address, out of the one parser that says where it leads.
 
     `href`: the whole, ASCII. `scheme`: http or https. `host`: lower case, ASCII, IPv6 without brackets, no final dot.

@@ -13,17 +13,16 @@ import gc
 import json
 import math
 import mmap
-import multiprocessing
 import os
 import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .child import Child, Messages
 from .errors import NO_MEMORY, STATUS, PredictionError, failure
 from .fitting import DEFAULT, Fitting
 
@@ -81,8 +80,7 @@ class DecoderProcess:
         self._work = work
         self._limit = limit
         self._lock = threading.Lock()
-        # the process, our end of the pipe to it, and the memory that both share
-        self._child: tuple[multiprocessing.process.BaseProcess, Connection, mmap.mmap] | None = None
+        self._child: tuple[Child, mmap.mmap] | None = None  # and the memory that both share
 
     @property
     def pid(self) -> int | None:
@@ -120,13 +118,13 @@ class DecoderProcess:
 
         Raises EOFError or OSError when the child died.
         """
-        connection, shared = self._running()
-        connection.send_bytes(_IMAGE + json.dumps(fitting).encode())
-        connection.send_bytes(data)
-        if not connection.poll(max(0.0, end - time.monotonic())):
+        messages, shared = self._running()
+        messages.send(_IMAGE + json.dumps(fitting).encode())
+        messages.send(data)
+        if not messages.wait(end - time.monotonic()):
             self._stop()
             return None
-        said = json.loads(connection.recv_bytes(maxlength=_MEGABYTE))
+        said = json.loads(messages.receive(_MEGABYTE))
         if "code" in said:
             return said
         # a copy, for the next one overwrites it
@@ -138,7 +136,7 @@ class DecoderProcess:
         What goes wrong here `prepare` will meet, too, and deals with.
         """
         with self._lock, contextlib.suppress(OSError):
-            self._running()[0].send_bytes(_SOON)
+            self._running()[0].send(_SOON)
 
     def start(self) -> None:
         """Start the child unless it runs, as the first use would: better before the program has threads."""
@@ -150,25 +148,17 @@ class DecoderProcess:
         with self._lock:
             self._stop()
 
-    def _running(self) -> tuple[Connection, mmap.mmap]:
-        if self._child and not self._child[0].is_alive():
+    def _running(self) -> tuple[Messages, mmap.mmap]:
+        if self._child and self._child[0].exit_code() is not None:
             self._stop()
         if not self._child:
-            context = multiprocessing.get_context("fork")
-            ours, theirs = context.Pipe()
             shared = mmap.mmap(-1, _SHARED_BYTES)
             limit = memory_limit(os.environ) if self._limit is None else self._limit
-            process = context.Process(
-                target=_serve, args=(theirs, ours, shared, self._work, limit), name="image-decoder", daemon=True
-            )
-            process.start()
-            theirs.close()  # so that the child's death reads as the end of file
-            self._child = process, ours, shared
-        return self._child[1:]
+            self._child = Child(lambda messages: _serve(messages, shared, self._work, limit)), shared
+        return self._child[0].messages, self._child[1]
 
-    def _crash(self, process: multiprocessing.process.BaseProcess) -> PredictionError:
-        process.join(1)
-        exit_code = process.exitcode
+    def _crash(self, child: Child) -> PredictionError:
+        exit_code = child.exit_code(1.0)
         self._stop()
         if exit_code == -signal.SIGKILL:  # the system's answer to a lack of memory
             return failure("image_too_large", NO_MEMORY)
@@ -180,11 +170,8 @@ class DecoderProcess:
 
     def _stop(self) -> None:
         if self._child:
-            process, connection, shared = self._child
-            process.kill()
-            process.join()
-            process.close()
-            connection.close()
+            child, shared = self._child
+            child.end()
             shared.close()
         self._child = None
 
@@ -192,15 +179,8 @@ class DecoderProcess:
 SHARED = DecoderProcess()
 
 
-def _serve(
-    connection: Connection,
-    parents_end: Connection,
-    shared: mmap.mmap,
-    work: Callable[[bytes, Fitting], Prepared],
-    limit: int,
-) -> None:
+def _serve(messages: Messages, shared: mmap.mmap, work: Callable[[bytes, Fitting], Prepared], limit: int) -> None:
     """What the child does until its parent is gone."""
-    parents_end.close()
     gc.enable()  # it is off while the parent imports
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -215,13 +195,13 @@ def _serve(
     _limit_memory(limit)
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            said = connection.recv_bytes()
+            said = messages.receive()
             if said.startswith(_IMAGE):
                 fitting = Fitting(*json.loads(said.removeprefix(_IMAGE)))
-                connection.send_bytes(json.dumps(_reply(connection.recv_bytes(), fitting, shared, work)).encode())
+                messages.send(json.dumps(_reply(messages.receive(), fitting, shared, work)).encode())
             else:  # to fall asleep and wake up again would take longer than what is waited for
                 until = time.monotonic() + _AWAKE_SECONDS
-                while time.monotonic() < until and not connection.poll(0):
+                while time.monotonic() < until and not messages.wait(0):
                     pass
 
 

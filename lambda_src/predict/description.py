@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from .fitting import DEFAULT, Fitting
 from .rejection import Rejection
@@ -12,14 +12,13 @@ SCHEMA = 1
 _TOLD = ("architecture", "classes", "licence", "not_for")  # what an answer repeats of it, where it is there
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(NamedTuple):
     """`fitting`: how a picture becomes the network's input. `told`: members of an answer's `model`. `rejection`: how to
     tell pictures that show none of the classes, None where nobody calibrated it.
     """
 
     fitting: Fitting = DEFAULT
-    told: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = MappingProxyType({})
     rejection: Rejection | None = None
 
     @classmethod

@@ -8,7 +8,6 @@ See https://cheatsheetseries.owasp.org/cheatsheets/Server_Side_Request_Forgery_P
 
 import contextlib
 import functools
-import http.client
 import io
 import ipaddress
 import re
@@ -17,10 +16,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, LineTooLong
 from typing import Any
-
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from . import codings
 from .addresses import Address, AllowedHosts, Target, is_public, parse
@@ -172,15 +169,15 @@ def _get(
     try:
         response = _ask(connection, target, headers | cookies.header(target), clock)
         with contextlib.closing(response):
-            cookies.take(target, response.headers.getlist("set-cookie"))
+            cookies.take(target, response.headers.get_all("set-cookie", []))
             if response.status in _REDIRECTS:
                 return _location(target, response)
             with room.share() as share:
                 body = _body(target, response, clock, max_bytes, share)
                 with room.decoding:
-                    return _decoded(target, response.headers.get("content-encoding", ""), body, max_bytes, share)
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as problem:
-        if watchdog.fired or isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)):
+                    return _decoded(target, _header(response, "content-encoding"), body, max_bytes, share)
+    except (HTTPException, OSError, ValueError) as problem:
+        if watchdog.fired or isinstance(problem, TimeoutError):
             raise clock.timeout() from None
         raise failure(
             "host_answer",
@@ -197,18 +194,13 @@ def _connect(
 ) -> HTTPConnection:
     problem: Exception | None = None
     for address in addresses[:_MAX_ADDRESSES]:
-        timeout = clock.left(_CONNECT_SECONDS)
-        connection: HTTPConnection
-        if target.scheme == "https":
-            # The connection goes to the address; the certificate must be the host's.
-            connection = HTTPSConnection(
-                str(address), target.port, timeout=timeout, server_hostname=target.host,
-                ssl_context=ssl_context or _default_ssl_context(),
-            )  # fmt: skip
-        else:
-            connection = HTTPConnection(str(address), target.port, timeout=timeout)
+        connection = HTTPConnection(str(address), target.port, timeout=clock.left(_CONNECT_SECONDS))
         try:
             connection.connect()
+            if target.scheme == "https":
+                # The connection goes to the address; the certificate must be the host's.
+                context = ssl_context or _default_ssl_context()
+                connection.sock = context.wrap_socket(connection.sock, server_hostname=target.host)
             return connection
         except ssl.SSLError as cause:
             connection.close()
@@ -217,13 +209,12 @@ def _connect(
                 f"no secure connection to {shown(target.host)}, whose certificate or TLS is not valid: {BY_POST}",
                 str(cause),
             ) from None
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as cause:
+        except (OSError, ValueError) as cause:
             connection.close()
             problem = cause
     clock.left()
     detail = f"{type(problem).__name__}: {problem}"
-    refused = isinstance(problem, urllib3.exceptions.NewConnectionError)  # which urllib3 counts among the time-outs
-    if isinstance(problem, (TimeoutError, urllib3.exceptions.TimeoutError)) and not refused:
+    if isinstance(problem, TimeoutError):
         message = f"{shown(target.host)} did not accept the connection in time: try again, or {BY_POST}"
         raise failure("fetch_timeout", message, detail)
     message = f"{shown(target.host)} takes no connection on port {target.port}: check the URL, or {BY_POST}"
@@ -232,11 +223,16 @@ def _connect(
 
 @functools.cache
 def _default_ssl_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])  # HTTP/2 is not spoken here
+    return context
 
 
-class _Answer(http.client.HTTPResponse):
-    """An answer whose headers are bounded by their bytes; http.client takes 100 of them, and a 103 for the answer."""
+class _Answer(HTTPResponse):
+    """An answer whose headers are bounded by their bytes, and whose length is one.
+
+    http.client takes 100 headers, a 103 for the answer, and the first of several lengths.
+    """
 
     headers: Any  # None until they are read, which typeshed does not say
     fp: Any  # any binary stream does
@@ -249,6 +245,9 @@ class _Answer(http.client.HTTPResponse):
                 super().begin()
             finally:
                 self.fp = stream
+            lengths = {length.strip() for length in _header(self, "content-length").split(",")}
+            if len(lengths) > 1 and not self.chunked:
+                raise HTTPException(f"Content-Length is {' and '.join(sorted(lengths))}")
 
 
 def _head(stream: io.BufferedReader) -> bytes:
@@ -259,7 +258,7 @@ def _head(stream: io.BufferedReader) -> bytes:
             lines.append(line)
             room -= len(line)
             if room < 0:
-                raise http.client.LineTooLong("headers")
+                raise LineTooLong("headers")
         if not line or not lines or not re.match(rb"HTTP/\S+ +1(?!01)[0-9][0-9]\s", lines[0]):
             break
     head, is_read = lines[:1], False
@@ -304,17 +303,18 @@ class _Watchdog:
             self._socket = None
 
 
-def _ask(
-    connection: HTTPConnection, target: Target, headers: dict[str, str], clock: _Clock
-) -> urllib3.response.HTTPResponse:
+def _ask(connection: HTTPConnection, target: Target, headers: dict[str, str], clock: _Clock) -> HTTPResponse:
     connection.sock.settimeout(clock.left(_READ_SECONDS))
     connection.response_class = _Answer
-    headers = {"Host": target.host_header, **headers}
-    connection.request("GET", target.path, headers=headers, preload_content=False, decode_content=False)
+    connection.request("GET", target.path, headers={"Host": target.host_header, **headers})
     return connection.getresponse()
 
 
-def _location(target: Target, response: urllib3.response.HTTPResponse) -> str:
+def _header(response: HTTPResponse, name: str) -> str:
+    return ", ".join(response.headers.get_all(name, []))
+
+
+def _location(target: Target, response: HTTPResponse) -> str:
     location = response.headers.get("location")
     if not location:
         message = f"{shown(target.host)} answered {response.status} without a Location: use the image's own URL"
@@ -322,22 +322,21 @@ def _location(target: Target, response: urllib3.response.HTTPResponse) -> str:
     return location
 
 
-def _body(
-    target: Target, response: urllib3.response.HTTPResponse, clock: _Clock, max_bytes: int, share: Share
-) -> bytes:
+def _body(target: Target, response: HTTPResponse, clock: _Clock, max_bytes: int, share: Share) -> bytes:
     if not 200 <= response.status < 300 or (response.status in _WITHOUT_AN_IMAGE and not _is_whole(response)):
         message = f"{shown(target.host)} answered {response.status} instead of 200 with an image"
         raise failure("host_answer", f"{message}: {_remedy(response.status)}")
-    length = response.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > max_bytes:
+    if (response.length or 0) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
-    while chunk := response.read1(_CHUNK, decode_content=False):
+    while chunk := response.read1(_CHUNK):
         body += chunk
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
         share.take(len(chunk))
         clock.left()
+    if response.length:  # which `read1` does not say
+        raise IncompleteRead(bytes(body), response.length)
     clock.left()  # the watchdog may have ended a body that has no length
     return bytes(body)
 
@@ -367,7 +366,7 @@ def _decoded(target: Target, coding: str, body: bytes, max_bytes: int, share: Sh
     return decoded
 
 
-def _is_whole(response: urllib3.response.HTTPResponse) -> bool:
+def _is_whole(response: HTTPResponse) -> bool:
     """Whether a 206, which nobody asked for, holds all bytes all the same."""
     found = re.fullmatch(r"bytes 0-([0-9]{1,19})/([0-9]{1,19})", response.headers.get("content-range", "").strip())
     return response.status == 206 and found is not None and int(found[1]) + 1 == int(found[2])

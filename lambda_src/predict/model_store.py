@@ -7,9 +7,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -25,8 +24,7 @@ from .predictor import Predictor, load_library
 GetObject = Callable[[str], bytes | memoryview]
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(NamedTuple):
     """A loaded model: `name` is its folder in the store, `precision` what its network computes in, `sha256` the digest
     of its params file, `description` what its model.json says.
     """
@@ -44,8 +42,7 @@ class Model:
         return {"name": self.name, "precision": self.precision, "sha256": self.sha256, **self.description.told}
 
 
-@dataclass(frozen=True)
-class ModelStore:
+class ModelStore(NamedTuple):
     """Where the model's files are. `prefix` has no slash at either end; it may be empty."""
 
     bucket: str

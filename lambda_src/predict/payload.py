@@ -4,8 +4,7 @@ import binascii
 import io
 import json
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote_to_bytes
 
 import pybase64
@@ -30,8 +29,7 @@ _HINT = "curl -H 'Content-Type: image/jpeg' --data-binary @image.jpg <URL>"
 _IMAGE_MEMBERS = ("image", "data", "b64", "image_bytes", "bytes")
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What a request asks for: the `top` classes of the image at `url`, of the one in `data`, or of each at `urls`."""
 
     top: int

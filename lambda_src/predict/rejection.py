@@ -8,16 +8,14 @@ to tell, and calibrates the one that is used here.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from operator import mul
-from typing import Any
+from typing import Any, NamedTuple
 
 LINEAR = "linear"
 _ADDED = "known_features"  # begins the names of the nodes that are added to a network
 
 
-@dataclass(frozen=True)
-class Rejection:
+class Rejection(NamedTuple):
     """A calibration: the score is `bias` and the sum of `weights` times the features; a picture is known from the score
     `threshold` on. The features are the means of the channels of each of `layers`, in their order.
     """

@@ -1,8 +1,7 @@
 """A request as it reaches the function, whichever service of AWS stands in front of it."""
 
 import binascii
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote_plus
 
 import pybase64
@@ -13,8 +12,7 @@ from .errors import failure, shown
 _PINGS = ("aws.events", "aws.scheduler", "serverless-plugin-warmup")
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What the function reads of a request; the rest of the event, it ignores.
 
     `path`: below the stage and below a custom domain's base path. `headers`: by name in lower case, of repeated ones

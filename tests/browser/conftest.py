@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import importlib.util
 import json
-import multiprocessing
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from hello import index
@@ -68,9 +68,11 @@ def chromium():
         yield browser
         browser.close()
         # A decoder that was forked meanwhile holds the pipe whose end tells Playwright's driver to stop.
-        for child in multiprocessing.active_children():
+        me = psutil.Process()
+        forked = [child for child in me.children() if child.cmdline() == me.cmdline()]
+        for child in forked:
             child.kill()
-            child.join()
+        psutil.wait_procs(forked, timeout=10)
 
 
 @pytest.fixture(scope="session")

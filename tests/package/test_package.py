@@ -12,7 +12,7 @@ import pytest
 
 from artifact import assemble, patch, runtime, verify
 from predict import images
-from predict.predictor import Predictor
+from predict.predictor import Predictor, find_libmxnet
 from tests import building
 from workshop import models
 from workshop.samples import SAMPLES, sample_path
@@ -67,6 +67,21 @@ def test_the_build_runs_by_the_workbooks_python_whatever_make_was_given(tmp_path
             [*command, *given], capture_output=True, text=True, check=True, env=os.environ | {"PYTHON": "/no/python"}
         )
         assert " python -m artifact.assemble " in done.stdout and "/no/python" not in done.stdout
+
+
+def loading_says(library: Path) -> str:
+    """What libmxnet says of the operators that it times while it loads."""
+    command = [sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", str(library)]
+    told = {"MXNET_VERBOSE_TUNING_INFO": "1"}
+    return subprocess.run(command, env=os.environ | told, capture_output=True, text=True, check=True).stderr
+
+
+@pytest.mark.skipif(runtime.HERE == "arm64", reason="there it times operators as ever")
+def test_libmxnet_times_no_operators_while_it_loads(artifact, tmp_path):
+    assert "Tuning" in loading_says(find_libmxnet())  # the workbook's, as it came
+    assert loading_says(artifact / "lib" / "libmxnet.so") == ""
+    with pytest.raises(RuntimeError, match=r"libgomp\.so\.1: expected MXNet 1\.9\.1 for x86-64"):
+        patch.skip_tuning(Path(shutil.copy(artifact / "lib" / "libgomp.so.1", tmp_path)))
 
 
 def test_a_missing_library_is_found(copy):

@@ -1,6 +1,5 @@
 """The model store: what is read, how it is checked, and what each failure of S3 becomes."""
 
-import dataclasses
 import hashlib
 import http.server
 import json
@@ -485,7 +484,7 @@ def test_importing_imports_no_boto3():
 
 
 def test_the_symbols_name_tells_the_precision(tiny_model):
-    int8 = dataclasses.replace(STORE, symbol_file=models.INT8_SYMBOL)
+    int8 = STORE._replace(symbol_file=models.INT8_SYMBOL)
     assert (STORE.precision, int8.precision) == ("float32", "int8")
     files = tiny_model.files
     content = files[STORE.symbol_file]

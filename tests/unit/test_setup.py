@@ -99,7 +99,7 @@ def test_the_notebooks_import_the_functions_modules_with_the_functions_versions(
     function, workbook = pins(ROOT / "lambda_src" / "predict" / "requirements.txt"), pins(lock_of(setup.VERSION))
     # MXNet's Python package needs an old numpy; the function does not carry that package.
     shared = (set(function) & set(workbook)) - {"numpy"}
-    assert {"pillow", "urllib3", "aws-lambda-powertools"} <= shared
+    assert {"pillow", "obstore", "aws-lambda-powertools"} <= shared
     assert {name: function[name] for name in shared} == {name: workbook[name] for name in shared}
 
 

@@ -7,6 +7,7 @@ import gc
 
 gc.disable()  # what is imported stays: looking for garbage among it takes a seventh of the imports' time
 
+import dataclasses  # noqa: E402, F401  the child's imports and the parent's need it: before the fork it is imported once
 from concurrent.futures import wait  # noqa: E402
 
 from . import decoder, model_store, snapshot  # noqa: E402

@@ -1,13 +1,13 @@
 """The zips of a built template: known by their content, whole or absent."""
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
 import zipfile
 
 import pytest
-import yaml
 
 from workshop import ROOT
 
@@ -37,13 +37,13 @@ def built(tmp_path):
 
 
 def pack(place) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "artifact.pack", "built/template.yaml", "packed.yaml"]
+    command = [sys.executable, "-m", "artifact.pack", "built/template.yaml", "packed.json"]
     environment = {"PYTHONPATH": str(ROOT / "lambda_src"), "PATH": os.defpath}
     return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
 
 
 def uris(place) -> list[str]:
-    resources = yaml.safe_load((place / "packed.yaml").read_text())["Resources"]
+    resources = json.loads((place / "packed.json").read_text())["Resources"]
     return [each["Properties"]["CodeUri"] for each in resources.values()]
 
 
@@ -96,11 +96,11 @@ def test_a_folder_without_files_is_told(built):
         file.unlink()
     done = pack(built)
     assert done.returncode == 1 and "run `sam build` first" in done.stderr and not done.stdout
-    assert not (built / "packed.yaml").exists()
+    assert not (built / "packed.json").exists()
 
 
 def test_two_that_pack_at_once_make_one_zip(built):
-    command = [sys.executable, "-m", "artifact.pack", "built/template.yaml", "packed.yaml"]
+    command = [sys.executable, "-m", "artifact.pack", "built/template.yaml", "packed.json"]
     environment = {"PYTHONPATH": str(ROOT / "lambda_src"), "PATH": os.defpath}
     cache = built / ".build" / "packages"
     cache.mkdir(parents=True)

@@ -75,7 +75,7 @@ def settings(values: Mapping[str, str]) -> str:
 
     A changed parameter is no new code, so that nothing else would publish a version of it.
     """
-    template = yaml.load((ROOT / choices.APPLICATION).read_text(encoding="utf-8"), yaml.BaseLoader)
+    template = yaml.load((ROOT / choices.APPLICATION).read_text(encoding="utf-8"), yaml.CBaseLoader)
     words = set(_words(template["Resources"]["Predict"]["Properties"]))
     for name in words & template["Conditions"].keys():
         words |= set(_words(template["Conditions"][name]))

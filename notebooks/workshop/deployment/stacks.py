@@ -53,7 +53,7 @@ def request_body(text: str) -> str:
 
 def declared(body: str) -> list[str]:
     """The names of the parameters that a template (YAML or JSON) has."""
-    return list(yaml.load(body, yaml.BaseLoader).get("Parameters") or {})
+    return list(yaml.load(body, yaml.CBaseLoader).get("Parameters") or {})
 
 
 def create_change_set(

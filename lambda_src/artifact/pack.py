@@ -73,6 +73,7 @@ def pack(template: Path, packed: Path) -> int:
 
     `packed` is JSON, since the SAM CLI reads its template seven times, and YAML slowly.
     """
+    zips: dict[Path, Path] = {}  # functions may share a folder
     functions = 0
     content = yaml.load(template.read_text(encoding="utf-8"), yaml.CSafeLoader)
     for resource in content["Resources"].values():
@@ -80,7 +81,9 @@ def pack(template: Path, packed: Path) -> int:
         place = properties.get("CodeUri")
         if isinstance(place, str) and (folder := template.parent / place).is_dir():
             functions += 1
-            properties["CodeUri"] = os.path.relpath(zipped(folder).resolve(), packed.resolve().parent)
+            if folder not in zips:
+                zips[folder] = zipped(folder)
+            properties["CodeUri"] = os.path.relpath(zips[folder].resolve(), packed.resolve().parent)
     packed.write_text(json.dumps(content), encoding="utf-8")
     return functions
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import papermill.engines
 import psutil
 import pytest
 
@@ -168,6 +169,21 @@ def test_a_failing_cell_stops_the_run_and_is_shown(tmp_path, folder):
     assert "the store is empty" in (folder / "report.html").read_text()
     assert (folder / "01_b.html").exists() and not (folder / "02_c.ipynb").exists()
     assert not json.loads((folder / "summary.json").read_text())["passed"]
+
+
+def test_a_notebook_is_saved_while_it_runs_but_not_at_each_cell(tmp_path, folder, monkeypatch):
+    cells = ["1 + 1"] * 30 + ["import time; time.sleep(2.5)", "2 + 2", "import time; time.sleep(0.1)"]
+    path = write_notebook(tmp_path, "00_a.ipynb", *cells)
+    whole, done = [], papermill.engines.write_ipynb
+
+    def write(notebook, place):
+        whole.append(sum(cell["execution_count"] is not None for cell in notebook.cells))
+        done(notebook, place)
+
+    monkeypatch.setattr(papermill.engines, "write_ipynb", write)
+    assert runner.run_all([path], {}, folder, runner.Progress(len(cells), is_terminal=False)).passed
+    assert whole[-1] == len(cells)
+    assert 31 <= whole[-2] < len(cells) and len(whole) < 10
 
 
 def test_a_kernel_that_dies_is_a_failure(tmp_path, folder):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 _LENGTH = struct.Struct("!Q")
+_SMALL = 16_384  # bytes, which are copied
 
 
 class Messages:
@@ -24,8 +25,12 @@ class Messages:
         self._poll.register(end, select.POLLIN)
 
     def send(self, message: bytes | memoryview) -> None:
-        self._socket.sendall(_LENGTH.pack(len(message)))
-        self._socket.sendall(message)
+        length = _LENGTH.pack(len(message))
+        if len(message) <= _SMALL:  # at once, so that the other end wakes up once
+            self._socket.sendall(length + message)
+        else:
+            self._socket.sendall(length)
+            self._socket.sendall(message)
 
     def receive(self, most: int | None = None) -> bytes:
         """The next message. Raises OSError for one of more than `most` bytes."""

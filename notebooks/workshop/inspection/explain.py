@@ -1,12 +1,17 @@
 """Why a network answers as it does: its stages, what it sees in them, and which part of a picture decides."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
-import mxnet as mx
 import numpy as np
+
+if TYPE_CHECKING:  # to import it takes two seconds, and who covers images for an endpoint needs no network
+    import mxnet as mx
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -216,6 +221,8 @@ def occlusion(
 
 def _block(symbol: mx.sym.Symbol, takes: str, parameters: Mapping[str, mx.nd.NDArray]) -> mx.gluon.SymbolBlock:
     """A part of the network that autograd can differentiate; `takes`: the name of its input."""
+    import mxnet as mx
+
     block = mx.gluon.SymbolBlock(symbol, mx.sym.var(takes, dtype="float32"))
     for name, parameter in block.collect_params().items():
         parameter.shape = parameters[name].shape
@@ -226,6 +233,8 @@ def _block(symbol: mx.sym.Symbol, takes: str, parameters: Mapping[str, mx.nd.NDA
 
 def _from(symbol: mx.sym.Symbol, output: str) -> mx.sym.Symbol:
     """What follows an inner output (`relu1_output`) of a network, as a network that takes this output, named `seen`."""
+    import mxnet as mx
+
     graph = json.loads(symbol.tojson())
     index = [node["name"] for node in graph["nodes"]].index(output.removesuffix("_output"))
     graph["nodes"][index] = {"op": "null", "name": "seen", "inputs": []}
@@ -250,6 +259,8 @@ def grad_cam(
     `parameters`: as `stages` takes them. `pictures`: prepared ones, float32 (N, 3, H, W). `classes`: an index for each.
     `output`: the layer's; by default the last one that knows of places.
     """
+    import mxnet as mx
+
     scores = symbol.get_children()[0]
     output = output or last_places(symbol)
     seen = _block(scores.get_internals()[output], "data", parameters)(mx.nd.array(pictures))

@@ -7,7 +7,9 @@ recording (its test was not chosen, failed half way, or there is no browser) is 
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import threading
 import time
 from collections import deque
@@ -19,6 +21,7 @@ from typing import Any
 from jupyter_client import BlockingKernelClient
 
 Message = dict[str, Any]
+SHOWN = ("stream", "error", "display_data", "execute_result")
 _recordings: dict[Path, list[Cell]] = {}
 
 
@@ -27,6 +30,20 @@ class Cell:
 
     def __init__(self, request: str, code: str, messages: list[Message]):
         self.request, self.code, self.messages = request, code, messages
+
+    @property
+    def problem(self) -> str:
+        """Its error and its warnings, as a page shows them: each stretch of stderr, unless it is a progress bar."""
+        found = []
+        shown = [each for each in self.messages if each["msg_type"] in SHOWN]
+        for name, group in itertools.groupby(shown, lambda each: each["content"].get("name", each["msg_type"])):
+            contents = [each["content"] for each in group]
+            if name == "error":
+                found += ["\n".join(content["traceback"]) for content in contents]
+            elif name == "stderr":
+                text = "".join(content["text"] for content in contents).strip()
+                found.append("" if re.search(r"\d+%\|", text) else text)
+        return "\n".join(filter(None, found))
 
 
 class Recording:

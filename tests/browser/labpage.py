@@ -1,7 +1,6 @@
 """A running `make lab`, and what a person does in it: open a menu, run all cells, look."""
 
 import json
-import re
 import time
 import urllib.request
 from collections.abc import Callable
@@ -128,15 +127,8 @@ def run_in(console: Recording, notebook: Path) -> None:
     """
     codes = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
     for code in ["%reset -f", *codes]:
-        assert not problems(console.run(code, SECONDS).messages), code
-
-
-def problems(messages: list[dict]) -> str:
-    """The same as CELLS finds in the page, of what a kernel sent while it ran one cell."""
-    contents = [each["content"] for each in messages if each["msg_type"] in ("stream", "error")]
-    warned = "".join(content["text"] for content in contents if content.get("name") == "stderr").strip()
-    errors = ["\n".join(content["traceback"]) for content in contents if "traceback" in content]
-    return "\n".join([*errors, "" if re.search(r"\d+%\|", warned) else warned]).strip()
+        cell = console.run(code, SECONDS)
+        assert not cell.problem, f"{code}\n\n{cell.problem}"
 
 
 def take(page: Page, panel: Locator, path: Path, at: str = ".jp-MarkdownCell h1") -> None:

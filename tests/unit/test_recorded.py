@@ -100,6 +100,32 @@ def test_what_runs_once_more_has_run_before():
         kept.keep(Path("any.ipynb"), ["1", "2"])
 
 
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ([stream("a", "8\n")], ""),
+        ([message("a", "stream", name="stderr", text="\n")], ""),
+        ([message("a", "stream", name="stderr", text="requests:  50%|█████     | 4/8")], ""),
+        (
+            [message("a", "stream", name="stderr", text=text) for text in ("Future", "Warning: no\n")],
+            "FutureWarning: no",
+        ),
+        (
+            [
+                message("a", "stream", name="stderr", text="50%|█████     | 4/8"),
+                stream("a", "8\n"),
+                message("a", "stream", name="stderr", text="no"),
+            ],
+            "no",
+        ),
+        ([message("a", "error", ename="NameError", traceback=["line 1", "NameError: x"])], "line 1\nNameError: x"),
+    ],
+)
+def test_an_error_and_a_warning_are_problems_and_a_progress_bar_is_none(said, problem):
+    (cell,) = recorded.cells_of(run("a", "1", *said))
+    assert cell.problem == problem
+
+
 def test_waiting_ends_when_all_has_run_or_something_has_failed():
     kept = recorded.Recording.__new__(recorded.Recording)
     kept.messages = [*run("a", "1"), *run("b", "2")]

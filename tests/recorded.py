@@ -7,11 +7,13 @@ recording (its test was not chosen, failed half way, or there is no browser) is 
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 from jupyter_client import BlockingKernelClient
 
 Message = dict[str, Any]
+SHOWN = ("stream", "error", "display_data", "execute_result")
 _recordings: dict[Path, list[Cell]] = {}
 
 
@@ -27,6 +30,20 @@ class Cell:
 
     def __init__(self, request: str, code: str, messages: list[Message]):
         self.request, self.code, self.messages = request, code, messages
+
+    @property
+    def problem(self) -> str:
+        """Its error and its warnings, as a page shows them: each stretch of stderr, unless it is a progress bar."""
+        found = []
+        shown = [each for each in self.messages if each["msg_type"] in SHOWN]
+        for name, group in itertools.groupby(shown, lambda each: each["content"].get("name", each["msg_type"])):
+            contents = [each["content"] for each in group]
+            if name == "error":
+                found += ["\n".join(content["traceback"]) for content in contents]
+            elif name == "stderr":
+                text = "".join(content["text"] for content in contents).strip()
+                found.append("" if re.search(r"\d+%\|", text) else text)
+        return "\n".join(filter(None, found))
 
 
 class Recording:
@@ -57,25 +74,44 @@ class Recording:
             except Empty:
                 continue
 
-    def run(self, code: str, seconds: float) -> None:
+    def run(self, code: str, seconds: float) -> Cell:
         """Run more code in the kernel. Raises TimeoutError when it is not done in time."""
+        before = len(self.messages)
         request = self.client.execute(code, store_history=False, allow_stdin=False, stop_on_error=False)
         deadline = time.monotonic() + seconds
-        while not any(cell.request == request for cell in self.cells()):
+        while True:
+            for cell in cells_of(self.messages[before:]):
+                if cell.request == request:
+                    return cell
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not done after {seconds} s: {json.dumps(code)}")
-            time.sleep(0.2)
+            time.sleep(0.1)
+
+    def wait_for(self, count: int, seconds: float) -> None:
+        """Wait until so many pieces of code have run, or one has failed. Raises TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while len(self.cells()) < count and not any(each["msg_type"] == "error" for each in list(self.messages)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{count - len(self.cells())} cells are still to run after {seconds} s")
+            time.sleep(1)
 
     def cells(self) -> list[Cell]:
         """What was run so far, in order; a cell that is not done is left out."""
         return cells_of(self.messages)
 
-    def keep(self, notebook: Path, changes: Mapping[str, str]) -> None:
-        """From now on nbval judges this in place of a run of its own. `changes` were made to the parameters."""
-        first, *others = self.cells()
-        for old, new in changes.items():
-            first.code = first.code.replace(new, old)
-        _recordings[notebook.resolve()] = [first, *others]
+    def keep(self, notebook: Path, changes: Iterable[str] = ()) -> None:
+        """From now on nbval judges this in place of a run of its own.
+
+        `changes`: code of cells that ran last, once more. What came of it stands for what the notebook's cell of the
+        same place sent: the first cell for the first, which had other parameters, and each other for one of its code.
+        """
+        cells = self.cells()
+        if changes := list(changes):
+            cells, (first, *others) = cells[: -len(changes)], cells[-len(changes) :]
+            once_more = {cell.code: cell for cell in others}
+            cells = [first, *(once_more.pop(cell.code, cell) for cell in cells[1:])]
+            assert not once_more, f"JupyterLab did not run {json.dumps(next(iter(once_more)))}"
+        _recordings[notebook.resolve()] = cells
 
 
 def cells_of(messages: Iterable[Message]) -> list[Cell]:

@@ -211,6 +211,7 @@ def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
     env |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     env |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "IPYTHONDIR": str(folder / "ipython")}
     env |= {"ALLOWED_PRIVATE_HOSTS": pictures.removeprefix("http://")}
+    env |= {"TQDM_MININTERVAL": "1"}  # a bar that is drawn ten times a second keeps Chromium as busy as the kernel
     arguments = f"--no-browser --port={free_port()} --ServerApp.port_retries=0"
     arguments += " --LabApp.expose_app_in_browser=True"  # for the tests to open and close notebooks in it
     arguments += f" --FileCheckpoints.checkpoint_dir={folder / 'checkpoints'}"
@@ -243,14 +244,11 @@ def lab(tmp_path_factory, pictures) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def jupyterlab(chromium, lab) -> "Iterator[Page]":
-    """JupyterLab in a window of its own, loaded once: that takes 10 CPU seconds, and to open a notebook in it one."""
+def jupyterlab(chromium) -> "Iterator[Page]":
+    """A window in which JupyterLab is loaded once: that takes 10 CPU seconds, and to open a notebook in it one."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(120_000)
-    page.goto(lab.url.replace("/lab", "/lab/workspaces/tests", 1))
-    page.locator("#jp-main-dock-panel").wait_for()
-    page.wait_for_function("() => window.jupyterapp")
     yield page
     context.close()
 
@@ -261,6 +259,7 @@ OPEN = """async (path) => {
     await app.restored;
     for (const widget of [...app.shell.widgets("main")]) widget.dispose();
     if (!path) return;
+    app.shell.activateById("filebrowser");
     const widget = await app.commands.execute("docmanager:open", {path});
     await widget.revealed;
     await widget.context.sessionContext.ready;
@@ -268,22 +267,22 @@ OPEN = """async (path) => {
 
 
 @pytest.fixture
-def opened(chromium, lab, jupyterlab):
+def opened(lab, jupyterlab):
     """Open a notebook of the lab and wait for its kernel; afterwards nothing has been written into the checkout.
 
-    An address is opened in a new window, as by a person who follows it.
+    An address is opened as by a person who follows it; the first one loads JupyterLab for all tests.
     """
     before = {file: hashlib.sha256(file.read_bytes()).digest() for file in NOTEBOOKS}
-    contexts = []
 
     def open_notebook(path: str) -> tuple:
         page = jupyterlab
         if "://" in path:
-            contexts.append(chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce"))
-            page = contexts[-1].new_page()
-            page.set_default_timeout(120_000)
             page.goto(path)
-        else:
+        elif page.url == "about:blank":
+            page.goto(lab.url.replace("/lab", "/lab/workspaces/tests", 1))
+        page.locator("#jp-main-dock-panel").wait_for()
+        page.wait_for_function("() => window.jupyterapp")
+        if "://" not in path:
             page.evaluate(OPEN, f"notebooks/{path}")
         panel = page.locator(".jp-NotebookPanel:visible")
         panel.locator(".jp-CodeCell").first.wait_for()
@@ -292,10 +291,6 @@ def opened(chromium, lab, jupyterlab):
         return page, panel
 
     yield open_notebook
-    for context in contexts:
-        for page in context.pages:
-            page.close(run_before_unload=False)
-        context.close()
     jupyterlab.evaluate(OPEN, "")
     lab.stop_kernels()
     for dialog in jupyterlab.locator(".jp-Dialog").all():  # that a kernel is gone

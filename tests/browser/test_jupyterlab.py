@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from tests import building
-from tests.browser.labpage import NOTEBOOKS, check, edit, menu, run_all, run_for_all, take, wait_until_done
+from tests.browser.labpage import NOTEBOOKS, check, edit, menu, run_all, run_for_all, run_in, take, wait_until_done
+from tests.recorded import Recording
 
 
 def test_screenshot_of_the_first_notebook_with_nothing_to_choose(opened, lab, screenshots):
@@ -60,20 +61,36 @@ def test_without_its_model_it_says_which_notebook_fetches_it(opened):
     assert re.search("Run 01_fetch_models with the same model first", problem(page, panel))
 
 
-# Once in a fresh project and once in one that is there; at last the clean-up where nothing is left to clean. Not again:
-# 07 to 09, which measure for minutes. 02 makes nothing in a project: test_widget.py runs it, and goes on in it.
-FIRST = [file for file in NOTEBOOKS if file != named("02")]
-AGAIN = [file for file in FIRST if file not in (named("07"), named("08"), named("09"))]
-RUNS = [*FIRST[:-1], *AGAIN, FIRST[-1]]
-# Fewer rounds, of which no output that is compared depends. nbval alone (`pytest notebooks`) runs all of them.
-SHORTER = {"09": {"repeats = 20": "repeats = 5"}}
+# In a fresh project, in the browser. 02 makes nothing in a project: test_widget.py runs it, and goes on in it.
+CLEAN_UP = named("10")
+FIRST = [file for file in NOTEBOOKS if file not in (named("02"), CLEAN_UP)]
+# Then in one that is there: 00 cell by cell, the others without a page. Not again: 07 to 09, which measure for minutes.
+AGAIN = [file for file in FIRST if file not in map(named, ("00", "07", "08", "09"))]
+# Fewer requests; 12 in a round are as many for each client, of one to four. The cell that announces their cost runs
+# once more with the committed parameters. No other output that is compared depends on them. nbval alone
+# (`pytest notebooks`) sends all requests.
+SHORTER = {
+    "08": {"requests = 160": "requests = 24", "rounds = 8": "rounds = 2"},
+    "09": {"requests = 160": "requests = 96", "repeats = 20": "repeats = 5"},
+}
 
 
-@pytest.mark.parametrize("notebook", RUNS, ids=lambda file: file.stem)
+def alone(notebook: Path) -> contextlib.AbstractContextManager[None]:
+    return building.alone() if notebook == named("05") else contextlib.nullcontext()
+
+
+@pytest.fixture(scope="module")
+def console(lab):
+    """A kernel of this JupyterLab that no page shows."""
+    with Recording(lab.start_console()) as kernel:
+        yield kernel
+    lab.stop_kernels("console")
+
+
+@pytest.mark.parametrize("notebook", FIRST, ids=lambda file: file.stem)
 def test_run_all_shows_no_error(opened, lab, screenshots, notebook):
     page, panel = opened(notebook.name)
-    alone = building.alone() if notebook == named("05") else contextlib.nullcontext()
-    with alone:
+    with alone(notebook):
         run_for_all(page, panel, lab, screenshots, notebook, SHORTER.get(notebook.stem[:2], {}))
 
 
@@ -86,3 +103,17 @@ def test_cell_by_cell_runs_as_well(opened):
         page.keyboard.press("Shift+Enter")
     page.keyboard.press("Control+Enter")  # which makes no new cell behind the last one
     check(panel, wait_until_done(page, panel))
+
+
+@pytest.mark.parametrize("notebook", AGAIN, ids=lambda file: file.stem)
+def test_it_runs_again_in_a_project_that_is_there(console, notebook):
+    with alone(notebook):
+        run_in(console, notebook)
+
+
+def test_the_clean_up_shows_no_error(opened, lab, screenshots):
+    run_for_all(*opened(CLEAN_UP.name), lab, screenshots, CLEAN_UP, {})
+
+
+def test_the_clean_up_runs_where_nothing_is_left_to_clean(console):
+    run_in(console, CLEAN_UP)

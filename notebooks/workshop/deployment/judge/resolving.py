@@ -102,6 +102,12 @@ def load(path: Path) -> dict[str, Any]:
 
 def parse(text: str) -> dict[str, Any]:
     """A template's text with its short forms written out."""
+    return deepcopy(_parsed(text))
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    """It is not to be changed: it is kept, as to parse a template takes a second."""
     from samtranslator.yaml_helper import yaml_parse
 
     return yaml_parse(text)

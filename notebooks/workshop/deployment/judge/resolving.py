@@ -188,6 +188,7 @@ class _Resolver:
             "AWS::StackId": f"arn:{world.partition}:cloudformation:{world.region}:{world.account}:stack/{world.stack}",
         }  # fmt: skip
         self.findings: list[Finding] = []
+        self._attributes: dict[tuple[str, str], str] = {}  # that were found without a finding
 
     def resolved(self) -> Resolved:
         resources = {}
@@ -260,6 +261,15 @@ class _Resolver:
         return self.attribute(name, "Ref", place)
 
     def attribute(self, name: str, attribute: str, place: str) -> str:
+        if (name, attribute) in self._attributes:
+            return self._attributes[name, attribute]
+        before = len(self.findings)
+        found = self._attribute(name, attribute, place)
+        if len(self.findings) == before:
+            self._attributes[name, attribute] = found
+        return found
+
+    def _attribute(self, name: str, attribute: str, place: str) -> str:
         resource = self.present.get(name)
         if resource is None:
             known = name in self.template.get("Resources", {})

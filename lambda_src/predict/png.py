@@ -248,7 +248,7 @@ def _inflated(pixels: bytes, needed: int) -> bytearray:
         piece = pixels[place : place + _PIECE]
         place += _PIECE
         try:
-            while piece and len(raw) < needed:
+            while piece and len(raw) < needed and not inflater.eof:  # at the end zlib may go on to name the same tail
                 raw += inflater.decompress(piece, min(1 << 20, needed - len(raw)))
                 piece = inflater.unconsumed_tail
         except zlib.error:

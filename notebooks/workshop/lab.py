@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import threading
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,6 +56,8 @@ class Lab:
         self.endpoint_url = (
             check_loopback(os.environ.get("AWS_ENDPOINT_URL") or DEFAULT_ENDPOINT) if target == "local" else None
         )
+        self._clients: dict[str, Any] = {}
+        self._one_at_a_time = threading.Lock()  # a client may be used by several threads, but not made by them
 
     def __repr__(self) -> str:
         return f"Lab(target={self.target!r}, region={self.region!r}, project_id={self.project_id!r})"
@@ -76,9 +79,16 @@ class Lab:
         )
 
     def client(self, service: str, **settings: Any) -> Any:
-        """A boto3 client of `service`; `settings` go to `botocore.config.Config`."""
-        make: Any = self.session.client  # its types want the service as a literal
-        return make(service, **self._place(settings))
+        """A boto3 client of `service`; `settings` go to `botocore.config.Config`.
+
+        The same call gets the same client: to make one takes 20 to 100 ms, which is longer than most requests.
+        """
+        key = f"{service} {sorted(settings.items())}"
+        with self._one_at_a_time:
+            if key not in self._clients:
+                make: Any = self.session.client  # its types want the service as a literal
+                self._clients[key] = make(service, **self._place(settings))
+            return self._clients[key]
 
     def resource(self, service: str) -> Any:
         """A boto3 resource of `service`: its objects instead of its requests."""

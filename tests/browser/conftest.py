@@ -87,48 +87,82 @@ def practice_model():
     return files.load(get_object=lambda key: (folder / Path(key).name).read_bytes())
 
 
+@pytest.fixture(scope="session")
+def _served() -> Iterator[tuple[str, list[dict], Callable[[], None]]]:
+    """The two functions behind one address for all tests, the events of Predict, and a way to wait until both rest."""
+    events: list[dict] = []
+
+    def predict(event, context):
+        events.append(event)
+        return lambda_function.lambda_handler(event, context)
+
+    with serve(index.handler, predict) as (address, rest):
+        yield address, events, rest
+
+
 @pytest.fixture
-def received() -> list[dict]:
+def received(_served) -> list[dict]:
     """The events that Predict was invoked with, oldest first."""
-    return []
+    _, events, _ = _served
+    events.clear()
+    return events
 
 
 @pytest.fixture
-def page_url(practice_model, pictures, received, monkeypatch) -> Iterator[str]:
+def page_url(practice_model, pictures, received, _served, monkeypatch) -> Iterator[str]:
     """The front page of an API whose two functions run in this process."""
     monkeypatch.setattr(model_store, "_model", practice_model)
     monkeypatch.setenv("ALLOWED_PRIVATE_HOSTS", pictures.removeprefix("http://"))
-
-    def predict(event, context):
-        received.append(event)
-        return lambda_function.lambda_handler(event, context)
-
-    with serve(index.handler, predict) as address:
-        yield address
+    address, _, rest = _served
+    yield address
+    rest()
 
 
-WINDOW = {"reduced_motion": "reduce", "viewport": {"width": 1200, "height": 900}}
+WINDOW = {"reduced_motion": "reduce", "viewport": {"width": 1200, "height": 900}, "color_scheme": "light"}
 
 
 @pytest.fixture(scope="session")
-def window(chromium) -> "Iterator[Page]":
-    """One window for all tests of the page that ask for no setting of their own: a new one takes a CPU second."""
-    context = chromium.new_context(**WINDOW)
-    yield context.new_page()
-    context.close()
+def windows(chromium) -> "Iterator[Callable[..., Page]]":
+    """A window for each set of settings that only a new window can have: one takes a CPU second, and they are few.
+
+    A window keeps its renderer, too, as long as it shows pages of one origin.
+    """
+    made: dict[str, Page] = {}
+
+    def window(color_scheme, viewport, **settings) -> "Page":
+        key = json.dumps(settings, sort_keys=True)
+        if key not in made:
+            made[key] = chromium.new_context(color_scheme=color_scheme, viewport=viewport, **settings).new_page()
+        made[key].emulate_media(color_scheme=color_scheme)
+        made[key].set_viewport_size(viewport)
+        return made[key]
+
+    yield window
+    for page in made.values():
+        page.context.close()
+
+
+def forget(page: "Page") -> None:
+    """Take from a window what its page may have kept, and the browser for it: the next test starts with nothing."""
+    page.evaluate("() => { window.stop(); sessionStorage.clear(); localStorage.clear(); }")
+    page.context.clear_cookies()
+    session = page.context.new_cdp_session(page)
+    session.send("Network.clearBrowserCache")
+    session.detach()
 
 
 @pytest.fixture
-def open_page(chromium, page_url, window):
+def open_page(chromium, page_url, windows):
     """Open the page with given settings of the browser; afterwards nothing may have been logged or thrown."""
-    contexts, complaints, free = [], [], [window]
+    contexts, shared, complaints = [], [], []
 
     def opened(address=page_url, **settings):
-        if free and address == page_url and not settings:
-            page = free.pop()  # of another port than before, so of another origin, with nothing stored
-        else:
+        page = windows(**WINDOW | settings) if address == page_url else None
+        if page in (None, *shared):
             contexts.append(chromium.new_context(**WINDOW | settings))
             page = contexts[-1].new_page()
+        else:
+            shared.append(page)
         page.set_default_timeout(30_000)
         page.on("pageerror", on_error)
         page.on("console", on_console)
@@ -145,11 +179,11 @@ def open_page(chromium, page_url, window):
     yield opened
     for context in contexts:
         context.close()
-    if not free:
-        window.unroute_all(behavior="ignoreErrors")
-        window.goto("about:blank")
-        window.remove_listener("pageerror", on_error)
-        window.remove_listener("console", on_console)
+    for page in shared:
+        page.unroute_all(behavior="ignoreErrors")
+        forget(page)
+        page.remove_listener("pageerror", on_error)
+        page.remove_listener("console", on_console)
     assert not complaints
 
 

@@ -55,10 +55,11 @@ def event_of(method: str, target: str, headers: dict[str, str], body: bytes) -> 
 
 
 @contextmanager
-def serve(hello: Handler, predict: Handler) -> Iterator[str]:
-    """Serve both handlers below `/Prod` on a free port of loopback; yields the page's address.
+def serve(hello: Handler, predict: Handler) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Serve both handlers below `/Prod` on a free port of loopback.
 
-    All invocations share one thread, as in one execution environment.
+    Yields the page's address, and a call that returns when all invocations so far have ended. They share one thread, as
+    in one execution environment.
     """
     environment = ThreadPoolExecutor(1)
 
@@ -96,7 +97,7 @@ def serve(hello: Handler, predict: Handler) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}{STAGE}/"
+        yield f"http://127.0.0.1:{server.server_port}{STAGE}/", lambda: environment.submit(int).result() and None
     finally:
         server.shutdown()
         server.server_close()

@@ -30,19 +30,22 @@ def reports(deployed, tmp_path_factory):
 @pytest.mark.parametrize("name", ["passed", "failed"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [{}, PHONE], ids=["desktop", "phone"])
-def test_it_is_readable_by_everybody_and_asks_for_nothing(chromium, reports, screenshots, device, scheme, name):
-    context = chromium.new_context(color_scheme=scheme, bypass_csp=True, **device)
-    page = context.new_page()
+def test_it_is_readable_by_everybody_and_asks_for_nothing(windows, reports, screenshots, device, scheme, name):
+    page = windows(**{"viewport": {"width": 1280, "height": 720}, **device}, color_scheme=scheme, bypass_csp=True)
     asked = []
-    page.on("request", lambda request: asked.append(request.url))
+
+    def note(request):
+        asked.append(request.url)
+
+    page.on("request", note)
     page.goto(reports[name])
+    page.remove_listener("request", note)
     assert [url for url in asked if not url.startswith("data:")] == [reports[name]]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert name == "failed" or page.evaluate("document.querySelector('img').naturalWidth") == 500
     if not device:
         page.screenshot(path=screenshots(f"tried-report-{name}-{scheme}"), full_page=True)
     assert_accessible(page)
-    context.close()
 
 
 @pytest.mark.skipif(not LAST.exists(), reason="nothing was deployed from here: make deploy")

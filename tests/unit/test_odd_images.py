@@ -474,6 +474,15 @@ def test_an_animated_png_whose_default_image_is_its_first_frame():
     assert shows(encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]), SCENE)
 
 
+def test_a_png_whose_pixels_end_early_is_partial_whatever_stands_behind_them():
+    """At the stream's end zlib names the same bytes again and again: decoding went on until the time limit."""
+    rows = bytes(600 * (1 + 3 * 1000))  # more than is inflated at once, from one piece of the stream
+    stream = bytearray(zlib.compress(rows))
+    stream[-1] ^= 1  # the sum over all: Pillow refuses it
+    picture, partial, _ = images.read(made.header(1000, 1000) + chunk(b"IDAT", bytes(stream)) + chunk(b"IEND"))
+    assert picture.size == (1000, 1000) and partial
+
+
 def test_the_first_frame_of_an_animated_png_may_be_cut_too():
     picture, partial, _ = images.read(made.apng(photo(96, 64), part=0.8))
     assert partial

@@ -17,7 +17,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3
-import yaml
 
 from workshop import ROOT, choices, together
 from workshop.deployment import stacks
@@ -75,7 +74,7 @@ def settings(values: Mapping[str, str]) -> str:
 
     A changed parameter is no new code, so that nothing else would publish a version of it.
     """
-    template = yaml.load((ROOT / choices.APPLICATION).read_text(encoding="utf-8"), yaml.CBaseLoader)
+    template = stacks.parsed((ROOT / choices.APPLICATION).read_text(encoding="utf-8"))
     words = set(_words(template["Resources"]["Predict"]["Properties"]))
     for name in words & template["Conditions"].keys():
         words |= set(_words(template["Conditions"][name]))

@@ -118,8 +118,7 @@ def is_granted(need: Need, statements: Iterable[dict[str, Any]]) -> bool:
     """
     allowed = False
     for statement in statements:
-        patterns = [pattern.lower() for pattern in listed(statement.get("Action", []))]
-        if not any(reference.covers(pattern, need.action.lower()) for pattern in patterns):
+        if not _names(tuple(listed(statement.get("Action", []))), need.action):
             continue
         resources = listed(statement.get("Resource", "*"))
         if need.resource and not any(reference.covers(resource, need.resource) for resource in resources):
@@ -133,6 +132,12 @@ def is_granted(need: Need, statements: Iterable[dict[str, Any]]) -> bool:
             functions = listed(condition["ArnLike"].get("lambda:FunctionArn", []))
             allowed = allowed or any(reference.covers(function, need.function) for function in functions)
     return allowed
+
+
+@cache
+def _names(patterns: tuple[str, ...], action: str) -> bool:
+    """Whether a statement's actions cover one. The same few are asked for in every case of parameters."""
+    return any(reference.covers(pattern.lower(), action.lower()) for pattern in patterns)
 
 
 def statements_of(role: dict[str, Any]) -> list[dict[str, Any]]:

@@ -89,6 +89,7 @@ def condition_keys(action: str) -> frozenset[str]:
     return frozenset(key.partition("$")[0].partition("<")[0].lower() for key in keys)
 
 
+@lru_cache(maxsize=100_000)
 def fits(resource: str, form: str) -> bool:
     """Whether some ARN is of a form of the reference and covered by a policy's resource, which may hold wildcards."""
     if form.startswith("arn:${Partition}:s3:::") and "/" not in form and "/" in resource:

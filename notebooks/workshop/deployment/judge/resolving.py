@@ -102,6 +102,12 @@ def load(path: Path) -> dict[str, Any]:
 
 def parse(text: str) -> dict[str, Any]:
     """A template's text with its short forms written out."""
+    return deepcopy(_parsed(text))
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    """It is not to be changed: it is kept, as to parse a template takes a second."""
     from samtranslator.yaml_helper import yaml_parse
 
     return yaml_parse(text)
@@ -182,6 +188,7 @@ class _Resolver:
             "AWS::StackId": f"arn:{world.partition}:cloudformation:{world.region}:{world.account}:stack/{world.stack}",
         }  # fmt: skip
         self.findings: list[Finding] = []
+        self._attributes: dict[tuple[str, str], str] = {}  # that were found without a finding
 
     def resolved(self) -> Resolved:
         resources = {}
@@ -254,6 +261,15 @@ class _Resolver:
         return self.attribute(name, "Ref", place)
 
     def attribute(self, name: str, attribute: str, place: str) -> str:
+        if (name, attribute) in self._attributes:
+            return self._attributes[name, attribute]
+        before = len(self.findings)
+        found = self._attribute(name, attribute, place)
+        if len(self.findings) == before:
+            self._attributes[name, attribute] = found
+        return found
+
+    def _attribute(self, name: str, attribute: str, place: str) -> str:
         resource = self.present.get(name)
         if resource is None:
             known = name in self.template.get("Resources", {})

@@ -69,10 +69,11 @@ def chromium():
         browser.close()
         # A decoder that was forked meanwhile holds the pipe whose end tells Playwright's driver to stop.
         me = psutil.Process()
-        forked = [child for child in me.children() if child.cmdline() == me.cmdline()]
-        for child in forked:
-            child.kill()
-        psutil.wait_procs(forked, timeout=10)
+        for child in me.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie counts as such
+                if child.cmdline() == me.cmdline():
+                    child.kill()
+                    child.wait(10)
 
 
 @pytest.fixture(scope="session")

@@ -115,6 +115,8 @@ class Bench:
             for name in shuffled(names):
                 with Child(name, self.endpoint, core=core) as child:
                     first = child.ask(event=event_file(SMALL), times=1)
+                    if first["answer"]["statusCode"] != 200:
+                        raise RuntimeError(f"{name} answered {first['answer']} at its first request")
                     if round_number >= 0:
                         taken[name].append({**first, **child.ask(memory=True)})
         result = {}

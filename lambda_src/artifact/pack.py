@@ -77,7 +77,7 @@ def pack(template: Path, packed: Path) -> int:
     """
     zips: dict[Path, Path] = {}  # functions may share a folder
     functions = 0
-    content = yaml.load(template.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    content = yaml.load(template.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     for resource in content["Resources"].values():
         properties = resource.get("Properties", {})
         place = properties.get("CodeUri")

@@ -3,8 +3,8 @@
 Image decoders are C code that reads whatever it is sent. In a child process a picture that takes forever can be given
 up in time for an answer, one that wants too much memory meets a limit of ours before it meets Lambda's, and one that
 crashes the decoder takes neither the model nor the request with it. The child is forked before the model is loaded and
-before there are threads, and reused; it alone imports Pillow. A file's bytes go in through a pipe, the network's input
-comes out in memory that both share; nothing is unpickled.
+before there are threads, and reused; it alone imports Pillow. A file's bytes go in through a socket, and the network's
+input comes out in memory that both share; nothing is unpickled.
 """
 
 import contextlib

@@ -635,6 +635,12 @@ def test_a_status_comes_with_its_remedy(serve, status, remedy):
     assert problem.message == f"'{HOST}' answered {status} instead of 200 with an image: {remedy}"
 
 
+def test_a_header_may_stand_twice(serve):
+    body = gzip.compress(gzip.compress(b"picture"))
+    twice = f"Content-Length: {len(body)}\r\nContent-Encoding: gzip\r\n".encode() * 2
+    assert get(serve(b"HTTP/1.1 200 OK\r\n" + twice + b"\r\n" + body).url) == b"picture"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -225,4 +225,6 @@ def test_the_artifact_predicts_what_the_workbook_predicts(artifact, practice):
     assert done.returncode == 0, done.stderr
     network = Predictor(practice.symbol.read_bytes(), practice.params.read_bytes(), practice.labels)
     here = [network.predict(images.prepare(images.decode(sample_path(name).read_bytes()))) for name in SAMPLES]
-    np.testing.assert_allclose(json.loads(done.stdout), np.asarray(here), atol=1e-4)
+    np.testing.assert_array_equal(
+        json.loads(done.stdout), np.asarray(here)
+    )  # its libmxnet is changed, the results are not

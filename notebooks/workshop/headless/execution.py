@@ -51,7 +51,7 @@ class Progress:
 def progress_engine(progress: Progress) -> type:
     """papermill's own engine, telling `progress` of each code cell that has run.
 
-    papermill saves the notebook twice for each cell, a tenth of a run's processor time. Here it does so every
+    papermill saves the notebook twice for each cell, a twelfth of a run's processor time. Here it does so every
     `SAVE_SECONDS`, and at the end.
     """
     from papermill.engines import NBClientEngine

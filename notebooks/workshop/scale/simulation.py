@@ -232,7 +232,7 @@ class Fleet:
     """Instances that are always on: `servers` workers and one queue in order of arrival, nobody refused."""
 
     def __init__(self, env: simpy.Environment, service: Callable[[], float], servers: int, overhead: float = 0.0):
-        self.env, self.service, self.overhead = env, service, overhead
+        self.service, self.overhead = service, overhead
         self.free = [env.now] * servers  # from when on each worker is free, as a heap
         self.waits: list[float] = []  # seconds in the queue, in order of service
 
@@ -303,8 +303,6 @@ def queue_loop(env: simpy.Environment, fleet: Fleet, times: np.ndarray) -> np.nd
     """Send a request to an always-on fleet at each of `times`; returns the seconds of each, in order of its end."""
     came = np.maximum(times, env.now)
     ends = np.array([fleet.request(at) for at in came.tolist()])
-    if len(ends):
-        env.run(env.timeout(ends.max() - env.now))  # the clock stands at the last end, as if each were an event
     return (ends - came + fleet.overhead)[np.argsort(ends, kind="stable")]
 
 

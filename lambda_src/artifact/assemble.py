@@ -11,6 +11,7 @@ nothing.
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import re
@@ -30,6 +31,7 @@ CACHE = HERE.parents[1] / ".build" / "artifact"
 PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux_2_28"}
 # can_ada and pi-heif have no older ones for Python 3.14, whose runtime has Amazon Linux 2023.
 NEWER_PLATFORM = {("x86_64", "3.14"): "x86_64-manylinux_2_28"}
+KEPT = 6  # folders in the cache, the last used ones: some 200 MB each
 # Whatever the function's Python: a shared library knows none, and these are the last wheels of their packages.
 NATIVE_PYTHON = "3.11"
 
@@ -145,6 +147,10 @@ def third_party(name: str, architecture: str) -> Path:
             except OSError:  # another build was quicker
                 if not folder.exists():
                     raise
+        with contextlib.suppress(FileNotFoundError):  # another build removed it
+            for old in sorted(CACHE.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT]:
+                shutil.rmtree(old, ignore_errors=True)  # of an older version, or of a build that was killed
+    os.utime(folder)
     return folder
 
 

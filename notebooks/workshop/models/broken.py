@@ -77,6 +77,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
 def copy(files: ModelFiles, way: str, place: Path) -> ModelFiles:
     """A copy of a good model below `place`, under the same name, broken in one of `WAYS`."""
     folder = place / way.replace(" ", "_") / files.name
+    shutil.rmtree(folder, ignore_errors=True)  # of a run before
     folder.mkdir(parents=True)
     for file in files:
         shutil.copy(file, folder)

@@ -23,9 +23,11 @@ from workshop.lab import Lab, connect
 
 # Servers of the tests' own listen here, on any port; 127.0.0.1 and the rest of 127.0.0.0/8 stay refused.
 SERVERS = "127.0.0.2"
+TEMPORARY = pytest.StashKey[Path]()
 _emulators: list[emulator.Emulator] = []
 
 
+@pytest.hookimpl(trylast=True)  # pytest's own temporary folder is known by then
 def pytest_configure(config: pytest.Config) -> None:
     """No test, kernel or subprocess of one may see the user's AWS settings, kernels or start-up files."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -52,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     ):
         os.environ.pop(name, None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that is asked for cleans up, too
+    if not hasattr(config, "workerinput"):
+        config.stash[TEMPORARY] = leftovers.temporary_folder(config._tmp_path_factory.getbasetemp())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
@@ -122,6 +126,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if config.pluginmanager.has_plugin("dsession"):
         for what in leftovers.end(config._tmp_path_factory.getbasetemp()):
             print(f"ended what a worker left running: {what}")
+    if folder := config.stash.get(TEMPORARY, None):
+        leftovers.forget(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""Ends what a test worker left running when it was killed itself: emulators, and a JupyterLab.
+"""Ends what a test worker left running when it was killed itself, and removes what tests left in the temporary folder.
+
+Running things are emulators, and a JupyterLab.
 
 A worker that is interrupted has some seconds for its fixtures' ends. Where they do not suffice, the process that
 started the workers comes after them. What ended in good order left no record behind.
@@ -7,7 +9,9 @@ started the workers comes after them. What ended in good order left no record be
 import contextlib
 import json
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -15,6 +19,8 @@ import psutil
 from workshop.emulator import Emulator
 
 RECORD = "started.json"
+# A cache of the SAM CLI, a browser's session, and what an inner run of pytest keeps of a test that should fail.
+KNOWN = (".lark_cache_", ".ses", "pytest-of-")
 
 
 def note(folder: Path, process: int, emulator: int) -> None:
@@ -41,3 +47,20 @@ def end(folder: Path) -> list[str]:
             ended.append(f"emulator {record['emulator']}")
         file.unlink()
     return ended
+
+
+def temporary_folder(base: Path) -> Path:
+    """The folder for temporary files of all that this process starts, and of itself: one of its own below `base`."""
+    folder = base / "temporary"
+    folder.mkdir()
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None  # asks again
+    return folder
+
+
+def forget(folder: Path) -> None:
+    """Remove such a folder. Raises SystemExit, for the exit status, where files were left in it, and names them."""
+    left = sorted(path.name for path in folder.glob("*") if not path.name.startswith(KNOWN))
+    shutil.rmtree(folder, ignore_errors=True)
+    if left:
+        raise SystemExit(f"left in the temporary folder, and removed: {', '.join(left)}")

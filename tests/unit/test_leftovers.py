@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,17 @@ def test_another_process_of_the_same_number_is_left_alone(tmp_path, sleeper):
     (folder / leftovers.RECORD).write_text(json.dumps(record | {"since": record["since"] - 100}))
     assert leftovers.end(tmp_path) == []
     assert sleeper.poll() is None
+
+
+def test_what_is_left_in_the_temporary_folder_is_named_and_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    folder = leftovers.temporary_folder(tmp_path)
+    with tempfile.NamedTemporaryFile() as file:
+        assert Path(file.name).parent == folder
+    (folder / ".lark_cache_1.tmp").touch()
+    Path(tempfile.mkdtemp(prefix="model-"), "weights").touch()
+    with pytest.raises(SystemExit, match="left in the temporary folder, and removed: model-"):
+        leftovers.forget(folder)
+    assert not folder.exists()
+    leftovers.forget(leftovers.temporary_folder(tmp_path))

@@ -1,17 +1,20 @@
-"""Score a thousand images in bulk on the emulator, killing the workers on the way; writes benchmarks/bulk.json.
+"""Score a thousand images in bulk on the emulator, and once more with the workers killed; writes benchmarks/bulk.json.
 
-    python -m benchmarks.bulk_run [--images 1000] [--port 4566]        after `make deploy`, on Linux
+    python -m benchmarks.bulk_run [--images 1000] [--rounds 5] [--port 4566]        after `make deploy`, on Linux
 
-It ends with an error unless each image has exactly one line. Beside it, in the same run, the network alone predicts as
-many prepared images, in a process for each core. The images and everything else of bulk scoring are
-deleted afterwards.
+It ends with an error unless each image has exactly one line. Before and after each job, the network alone predicts as
+many prepared images, in a process for each core: the job's time is held to the mean of these two, since the machine is
+not equally fast from minute to minute. Each job begins without a worker. The images and everything else of bulk scoring
+are deleted afterwards.
 """
 
 import argparse
+import itertools
 import json
 import math
 import multiprocessing
 import os
+import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +39,7 @@ WORKERS, BATCH = 2, 50
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--port", type=int, default=4566)
     chosen = parser.parse_args()
     os.environ["AWS_ENDPOINT_URL"] = endpoint(chosen.port)
@@ -44,21 +48,29 @@ def main() -> None:
     files |= {"damaged.jpg": files["00000-golf_ball.jpg"][:60], "notes.txt": b"not a picture"}
     bulk.switch(lab, on=True, concurrency=WORKERS, batch=BATCH)
     try:
-        bulk.put(lab, "images/plain/", files)
-        plain = timed(lab, "plain", files)
+        alone, jobs = [network_alone(len(files))], []
+        for number in range(chosen.rounds):
+            job = f"plain-{number}"
+            bulk.put(lab, f"images/{job}/", files)
+            bulk.kill_workers(lab)
+            jobs.append(timed(lab, job, files))
+            bulk.empty(lab, job)
+            alone.append(network_alone(len(files)))
         bulk.put(lab, "images/killed/", files)
         killed = timed(lab, "killed", files, KILLED_AT)
-        alone = network_alone(len(files))
     finally:
         bulk.switch(lab, on=False)
+    ratios = [2 * job["seconds"] / sum(beside) for job, beside in zip(jobs, itertools.pairwise(alone), strict=True)]
     result = {
         "machine": {"cpu": cpu(), "cores": os.cpu_count()},
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "images": len(files),
         "workers_at_once": WORKERS,
         "images_in_a_batch": BATCH,
-        "network_alone": round(alone, 1),
-        "undisturbed": plain,
+        "rounds": chosen.rounds,
+        "network_alone": round(statistics.median(alone), 1),
+        "of_network_alone": [round(each, 2) for each in statistics.quantiles(ratios, n=4, method="inclusive")],
+        "undisturbed": sorted(jobs, key=lambda job: job["seconds"])[len(jobs) // 2],
         "workers_killed": killed,
     }
     (ROOT / "benchmarks" / "bulk.json").write_text(json.dumps(result, indent=1) + "\n")

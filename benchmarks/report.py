@@ -262,14 +262,16 @@ def bulk(found: dict) -> str:
     head = ("run", "seconds", "images per second", "workers killed", "not scored", "without exactly one line")
     keys = ("seconds", "images_per_second", "workers_killed", "failed", "missing")
     rows = [(title, *(found[name][key] for key in keys)) for name, title in names.items()]
+    low, middle, high = found["of_network_alone"]
     return (
         "## Bulk scoring\n\n"
         f"{found['undisturbed']['images']:,} images, two of which cannot be scored, through the state machine on the "
         f"emulator (`python -m benchmarks.bulk_run`), {found['workers_at_once']} workers at once, "
         f"{found['images_in_a_batch']} images in a batch ({found['machine']['cores']} cores of an "
-        f"{found['machine']['cpu']}, {found['date']}). The network alone takes {found['network_alone']} s for as many "
-        "images, in a process for each core: undisturbed, the job takes "
-        f"{short(found['undisturbed']['seconds'] / found['network_alone'])} times that.\n\n" + table(head, rows)
+        f"{found['machine']['cpu']}, {found['date']}). Undisturbed, the job takes {middle} times as long as the network "
+        f"alone takes for as many images, in a process for each core, just before and after it: the median of "
+        f"{found['rounds']} rounds, quartiles {low} and {high}. Each job begins without a worker. The network alone "
+        f"took {found['network_alone']} s in the median.\n\n" + table(head, rows)
     )
 
 

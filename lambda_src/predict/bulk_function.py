@@ -22,19 +22,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import obstore
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from obstore.exceptions import PreconditionError
+from obstore.store import S3Store
 
 from . import fetching, predictor
 from .decoder import DecoderProcess, Prepared
 from .errors import PredictionError, failure
 from .limits import TOP_MAX
 from .model_files import MANIFEST, parse_manifest
-from .model_store import Model, ModelStore, loaded_model
+from .model_store import Model, ModelStore, loaded_model, object_store
 
 IMAGES, RESULTS = "images/", "results/"
 AHEAD = 4  # images fetched while one is scored; each may have `fetching.MAX_BYTES`
 DECODE_SECONDS = 20.0
+FETCH_SECONDS = 60.0
 _PART_BYTES = 8 << 20  # S3 takes parts of 5 MiB and more, 10,000 of them: results of up to 80 GB
 
 Item = TypeVar("Item")
@@ -202,12 +206,22 @@ def _fetch(image: Image) -> bytes | PredictionError:
     if image.size == 0:
         return failure("not_an_image", "the object is empty: upload the image again")
     try:
-        return s3_client().get_object(Bucket=bucket_name(), Key=image.key, IfMatch=image.etag)["Body"].read()
+        return _version(image)
+    except (FileNotFoundError, PreconditionError):
+        pass
     except ClientError as problem:
-        if problem.response["Error"]["Code"] in ("NoSuchKey", "404", "PreconditionFailed", "412"):
-            # It is gone or another by now; `collect` leaves out what is not the present version.
-            return failure("host_answer", "the image was replaced or deleted after it was listed: run the job again")
-        raise
+        if problem.response["Error"]["Code"] not in ("NoSuchKey", "404", "PreconditionFailed", "412"):
+            raise
+    # It is gone or another by now; `collect` leaves out what is not the present version.
+    return failure("host_answer", "the image was replaced or deleted after it was listed: run the job again")
+
+
+def _version(image: Image) -> bytes:
+    """The image in the version that was listed. obstore takes an eighth of boto3's processor time, 2.8 ms an image."""
+    try:
+        return bytes(obstore.get(_images(), image.key, options={"if_match": f'"{image.etag}"'}).bytes())
+    except ValueError:  # it takes no key with an empty part, a dot alone or a control character
+        return s3_client().get_object(Bucket=bucket_name(), Key=image.key, IfMatch=image.etag)["Body"].read()
 
 
 def _stored_model() -> tuple[str, str, str]:
@@ -215,6 +229,11 @@ def _stored_model() -> tuple[str, str, str]:
     store = ModelStore.from_environment()
     manifest = s3_client().get_object(Bucket=store.bucket, Key=store.key(MANIFEST))["Body"].read().decode()
     return store.name, store.precision, parse_manifest(manifest)[store.params_file]
+
+
+@functools.cache
+def _images() -> S3Store:
+    return object_store(bucket_name(), FETCH_SECONDS, retries=3)
 
 
 @functools.cache

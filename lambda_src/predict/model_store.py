@@ -243,26 +243,34 @@ def read_labels(synset: bytes) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def get_from_s3(bucket: str, max_seconds: float) -> GetObject:
-    """A function that gets the object of a key from S3 as bytes; it may be called from several threads.
+def object_store(bucket: str, max_seconds: float, retries: int) -> S3Store:
+    """A bucket of S3, whose requests take at most so long and are tried again so often; several threads may use it.
 
     Region, credentials (`credentials.current`) and endpoint are the environment's, by the names that AWS's SDKs use.
     boto3 would do the same: importing it and making its client takes ten times as long (benchmarks/README.md).
+
+    Raises PredictionError 503 where the environment has no credentials.
+    """
+    keys = credentials.current()
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    china = region.startswith("cn-") and not os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = {"endpoint": f"https://s3.{region}.amazonaws.com.cn"} if china else {}
+    return S3Store(
+        bucket,
+        config={**endpoint, **keys} or None,  # type: ignore[arg-type]  # names that it knows
+        client_options={"allow_http": True, "connect_timeout": "2s", "timeout": f"{max_seconds:.3f}s"},
+        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=max_seconds)},
+    )
+
+
+def get_from_s3(bucket: str, max_seconds: float) -> GetObject:
+    """A function that gets the object of a key from S3 as bytes; it may be called from several threads.
 
     Raises PredictionError 503 where the environment has no credentials; the function does what `s3_error` says, and
     504 `time_limit` after `max_seconds`.
     """
     deadline = time.monotonic() + max_seconds
-    keys = credentials.current()
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-    china = region.startswith("cn-") and not os.environ.get("AWS_ENDPOINT_URL")
-    endpoint = {"endpoint": f"https://s3.{region}.amazonaws.com.cn"} if china else {}
-    store = S3Store(
-        bucket,
-        config={**endpoint, **keys} or None,  # type: ignore[arg-type]  # names that it knows
-        client_options={"allow_http": True, "connect_timeout": "2s", "timeout": f"{max_seconds:.3f}s"},
-        retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=max_seconds)},
-    )
+    store = object_store(bucket, max_seconds, retries=1)
 
     def get(key: str) -> memoryview:
         try:

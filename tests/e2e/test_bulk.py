@@ -14,6 +14,7 @@ from workshop.scale import bulk
 PROJECT = "bulk-tests"
 IMAGES = 60
 BATCH = 4
+ODD_NAMES = {"00001-parachute.jpg": "blank + ü%20#parachute.jpg", "00002-church.jpg": "empty//part/church.jpg"}
 
 
 def packaged(deployed, lab, folder):
@@ -64,6 +65,7 @@ def lab(deployed, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pictures():
     made = bulk.variants(["golf_ball", "parachute", "church", "gas_pump"], IMAGES)
+    made = {ODD_NAMES.get(name, name): picture for name, picture in made.items()}
     return made | {"damaged.jpg": made["00000-golf_ball.jpg"][:80], "notes.txt": b"not a picture"}
 
 

@@ -61,7 +61,7 @@ def store(monkeypatch):
     monkeypatch.setenv("BULK_BUCKET_NAME", BUCKET)
     monkeypatch.setenv("INBOX_FAILED_URL", "https://queues.example/failed")
     monkeypatch.setenv("INBOX_RECEIVES", "5")
-    monkeypatch.setattr(bulk_function, "s3_client", lambda: made)
+    test_bulk.give_out(made, monkeypatch)
     monkeypatch.setattr(bulk_function, "_decoder", test_bulk.Decoder())
     monkeypatch.setattr(model_store, "_model", model)
     return made

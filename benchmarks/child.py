@@ -32,7 +32,7 @@ STAGES = {
     "transfer": ["predict.model_store:get_from_s3()", "peers.common:download"],
     "libraries": ["predict.predictor:load_library"],
     "predictor": ["predict.predictor:Predictor.__init__", "peers.mxnet_module:bind", "peers.onnx_runtime:bind"],
-    "load": ["predict.model_store:ModelStore.load", "peers.mxnet_module:_model", "peers.onnx_runtime:_model"],
+    "load": ["predict.model_store:ModelStore.bind", "peers.mxnet_module:_model", "peers.onnx_runtime:_model"],
     "picture": ["predict.decoder:DecoderProcess.prepare", "peers.common:pillow_input", "peers.common:opencv_input"],
     "prediction": ["predict.predictor:Predictor.run", "peers.mxnet_module:predict", "peers.onnx_runtime:predict"],
 }

@@ -268,8 +268,8 @@ def bulk(found: dict) -> str:
         f"{found['undisturbed']['images']:,} images, two of which cannot be scored, through the state machine on the "
         f"emulator (`python -m benchmarks.bulk_run`), {found['workers_at_once']} workers at once, "
         f"{found['images_in_a_batch']} images in a batch ({found['machine']['cores']} cores of an "
-        f"{found['machine']['cpu']}, {found['date']}). Undisturbed, the job takes {middle} times as long as the network "
-        f"alone takes for as many images, in a process for each core, just before and after it: the median of "
+        f"{found['machine']['cpu']}, {found['date']}). Undisturbed, the job takes {middle} times as long as the "
+        "network alone takes for as many images, in a process for each core, just before and after it: the median of "
         f"{found['rounds']} rounds, quartiles {low} and {high}. Each job begins without a worker. The network alone "
         f"took {found['network_alone']} s in the median.\n\n" + table(head, rows)
     )

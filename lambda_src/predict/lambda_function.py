@@ -191,7 +191,7 @@ def _answer(record: Record, data: bytes, top: int) -> dict[str, Any]:
 def _answers(record: Record, urls: tuple[str, ...], top: int) -> dict[str, Any]:
     """Of several images, in the order of `urls`, each one's own answer or error; what is true of all is told once."""
     record.fields |= {"source": "urls", "images": len(urls)}
-    model = _loaded_model(record)
+    model = model_store.verified(_loaded_model(record))
     record.each = {"fetch": [], "decode": [], "predict": []}
     with record.stage("fetch") as seconds:
         fetch = _fetcher(seconds, Room(several.MAX_BYTES))
@@ -238,6 +238,7 @@ def _one_of_several(
 def _seen(record: Record, model: Model, made: decoder.Prepared, top: int) -> dict[str, Any]:
     """The classes of one image, and whether the model knows the like of it."""
     outputs = model.predictor.run(made.batch)
+    model_store.verified(model)
     seen = {"predictions": predictor.rank(outputs[0], model.labels, top), **model.description.verdict(outputs)}
     record.seen.append(seen)
     return seen
@@ -286,11 +287,14 @@ def _contact(text: str) -> str:
 
 
 def _loaded_model(record: Record) -> Model:
-    """The model, loaded by the first request that needs it. A failure leaves nothing behind: the next tries again."""
+    """The model, loaded by the first request that needs it, and verified before it is told what it says.
+
+    A failure leaves nothing behind: the next request tries again.
+    """
     model = model_store.present_model()
     if model is None:
         with record.stage("load") as seconds:
-            model = model_store.loaded_model(seconds)
+            model = model_store.bound_model(seconds)
     record.fields["model"] = {"name": model.name, "precision": model.precision, "sha256": model.sha256}
     return model
 

@@ -1,9 +1,11 @@
 """The model store: a model's files and their SHA-256 manifest under one prefix of an S3 bucket."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -19,14 +21,38 @@ from .description import NOTHING_SAID, Description
 from .errors import PredictionError, failure
 from .fitting import DEFAULT, Fitting
 from .model_files import ABOUT, MANIFEST, parse_manifest, precision_of
+from .params_file import layout
 from .predictor import Predictor, load_library
+
+_MUCH = 1 << 20  # bytes that take longer than a thread takes to start
 
 GetObject = Callable[[str], bytes | memoryview]
 
 
+class Digest:
+    """The SHA-256 of `data`; that of much data is computed in a thread of its own, which begins now."""
+
+    def __init__(self, data: bytes | memoryview):
+        self._hash = hashlib.sha256()
+        self._thread = threading.Thread(target=self._hash.update, args=(data,))
+        self.large = len(data) >= _MUCH
+        if self.large:
+            self._thread.start()
+        else:
+            self._thread.run()
+
+    def hexdigest(self) -> str:
+        """In hexadecimal digits, once it is computed."""
+        if self.large:
+            self._thread.join()
+        return self._hash.hexdigest()
+
+
 class Model(NamedTuple):
     """A loaded model: `name` is its folder in the store, `precision` what its network computes in, `sha256` the digest
-    of its params file, `description` what its model.json says.
+    of its params file as the manifest lists it, `description` what its model.json says.
+
+    `verify` waits until the weights are held to that digest, and raises PredictionError 503 where they have another.
     """
 
     predictor: Predictor
@@ -35,6 +61,7 @@ class Model(NamedTuple):
     precision: str
     sha256: str
     description: Description = NOTHING_SAID
+    verify: Callable[[], None] = lambda: None
 
     @property
     def told(self) -> dict[str, Any]:
@@ -89,17 +116,29 @@ class ModelStore(NamedTuple):
         get_object: GetObject | None = None,
         described: Callable[[Description], None] = lambda _: None,
     ) -> Model:
+        """As `bind`, with all files held to the manifest. Raises what `bind` and `Model.verify` do."""
+        return verified(self.bind(max_seconds, get_object, described))
+
+    def bind(
+        self,
+        max_seconds: float = 25.0,
+        get_object: GetObject | None = None,
+        described: Callable[[Description], None] = lambda _: None,
+    ) -> Model:
         """Download the files at once, check each against the manifest, and bind the network.
 
-        `get_object(key)` returns an object's bytes; by default `get_from_s3`. libmxnet loads meanwhile. `described` is
-        called as soon as it is known what the model says of itself, long before the weights are there.
+        The digest of the weights takes 30 ms of a cold start. It is computed while the network is bound and predicts:
+        nothing of the model may be told before its `verify`. libmxnet loads meanwhile, too. `get_object(key)` returns
+        an object's bytes; by default `get_from_s3`. `described` is called as soon as it is known what the model says of
+        itself, long before the weights are there.
+
         Raises PredictionError: 503 with what is wrong, 504 `time_limit` after `max_seconds`.
         """
         get = get_object or get_from_s3(self.bucket, max_seconds)
 
-        def fetch(file: str) -> tuple[bytes | memoryview, str]:
+        def fetch(file: str) -> tuple[bytes | memoryview, Digest]:
             data = get(self.key(file))
-            return data, hashlib.sha256(data).hexdigest()
+            return data, Digest(data)
 
         files = [self.symbol_file, self.params_file, self.synset_file]
         with ThreadPoolExecutor(len(files) + 3) as pool:
@@ -110,8 +149,16 @@ class ModelStore(NamedTuple):
                 load_library()
             fetched = dict(zip(files, under_way, strict=True))
             description = described_by.result()
-        check_sums(bytes(manifest.result()[0]), {file: digest for file, (_, digest) in fetched.items()})
-        params, sha256 = fetched[self.params_file]
+        listed, (params, digest) = bytes(manifest.result()[0]), fetched.pop(self.params_file)
+        check_sums(listed, {file: digest.hexdigest() for file, (_, digest) in fetched.items()})
+
+        @functools.cache
+        def verify() -> None:
+            check_sums(listed, {self.params_file: digest.hexdigest()})
+
+        sums = parse_manifest(listed.decode("utf-8", "replace"))
+        if self.params_file not in sums or layout(memoryview(params)) is None:
+            verify()  # MXNet's own reader gets no file that may be damaged
         symbol, labels = bytes(fetched[self.symbol_file][0]), read_labels(bytes(fetched[self.synset_file][0]))
         rejection = description.rejection
         try:
@@ -121,10 +168,11 @@ class ModelStore(NamedTuple):
             if rejection:
                 rejection.check(predictor.shapes)
         except (ValueError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
+            verify()
             raise failure(
                 "model_not_usable", f"the model {self.name} cannot run ({problem}): deploy another model"
             ) from problem
-        return Model(predictor, labels, self.name, self.precision, sha256, description)
+        return Model(predictor, labels, self.name, self.precision, sums[self.params_file], description, verify)
 
     def _description(self, manifest: Future, about: Future, described: Callable[[Description], None]) -> Description:
         """What the model says of itself; the manifest says whether it does: S3 may refuse what is not there."""
@@ -132,7 +180,7 @@ class ModelStore(NamedTuple):
         found = NOTHING_SAID
         if ABOUT in parse_manifest(listed.decode("utf-8", "replace")):
             data, digest = about.result()
-            check_sums(listed, {ABOUT: digest})
+            check_sums(listed, {ABOUT: digest.hexdigest()})
             try:
                 found = Description.read(bytes(data))
             except ValueError as problem:
@@ -159,7 +207,7 @@ def load_ahead() -> Future:
 
     def load() -> Model:
         try:
-            return ModelStore.from_environment().load(described=description.set_result)
+            return ModelStore.from_environment().bind(described=description.set_result)
         finally:
             if not description.done():  # whoever waits would wait on: a cancelled future wakes nobody
                 description.set_result(NOTHING_SAID)
@@ -177,6 +225,8 @@ def settle() -> None:
         _loader.shutdown(wait=True)
     if _ahead and not _ahead.exception():
         _model = _ahead.result()
+        with contextlib.suppress(PredictionError):
+            verified(_model)
     _ahead = _loader = None
 
 
@@ -195,10 +245,16 @@ def present_model() -> Model | None:
 
 
 def loaded_model(max_seconds: float = 25.0) -> Model:
+    """As `bound_model`, with its weights verified."""
+    return verified(bound_model(max_seconds))
+
+
+def bound_model(max_seconds: float = 25.0) -> Model:
     """The environment's model: the one that is there, the one that `load_ahead` began to load, or one loaded now.
 
-    What failed ahead is tried again now, since time may have passed: Lambda can stop an environment between its start
-    and its first request. Raises what `ModelStore.load` does; then no model is kept, and the next call tries again.
+    Nothing of it may be told before `verified`. What failed ahead is tried again now, since time may have passed:
+    Lambda can stop an environment between its start and its first request. Raises what `ModelStore.bind` does; then no
+    model is kept, and the next call tries again.
     """
     global _ahead, _model
     if _model is not None:
@@ -211,8 +267,21 @@ def loaded_model(max_seconds: float = 25.0) -> Model:
         if not loading.exception():
             _model = loading.result()
             return _model
-    _model = ModelStore.from_environment().load(deadline - time.monotonic())
+    _model = ModelStore.from_environment().bind(deadline - time.monotonic())
     return _model
+
+
+def verified(model: Model) -> Model:
+    """The model, once its weights are held to the manifest. Raises PredictionError 503, and keeps it no longer."""
+    global _model
+    try:
+        model.verify()
+    except PredictionError:
+        if _model is model:
+            _model = None
+        model.predictor.close()
+        raise
+    return model
 
 
 def check_sums(manifest: bytes, digests: Mapping[str, str]) -> None:

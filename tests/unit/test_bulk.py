@@ -103,6 +103,7 @@ def store(monkeypatch):
         labels=["cat", "dog"],
         predictor=SimpleNamespace(run=lambda _batch: [[0.75, 0.25]]),
         description=NOTHING_SAID,
+        verify=lambda: None,
     )
     monkeypatch.setenv("BULK_BUCKET_NAME", "bulk")
     give_out(made, monkeypatch)

@@ -57,6 +57,7 @@ def store(monkeypatch):
     model = SimpleNamespace(
         sha256="a" * 64, name="practice", precision="float32", labels=["cat", "dog"],
         predictor=SimpleNamespace(run=lambda _batch: [[0.75, 0.25]]), description=test_bulk.NOTHING_SAID,
+        verify=lambda: None,
     )  # fmt: skip
     monkeypatch.setenv("BULK_BUCKET_NAME", BUCKET)
     monkeypatch.setenv("INBOX_FAILED_URL", "https://queues.example/failed")

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,8 @@ from PIL import Image
 from predict import errors, fetching, lambda_function, limits, model_store
 from predict.errors import STATUS, PredictionError, failure
 from predict.model_store import MANIFEST, ModelStore
+from predict.params_file import layout
+from predict.predictor import Predictor
 from tests import contract
 from workshop import ROOT
 
@@ -460,13 +463,53 @@ def test_a_damaged_model_is_503_and_a_mended_one_is_taken(store, file):
     assert ask(upload(JPEG))[0] == 200
 
 
+def not_a_number(params: bytes) -> bytes:
+    """The first weight is none: the network answers nonsense, and the file has its usual form."""
+    place = layout(memoryview(params))[0][2]
+    return params[:place] + b"\xff\xff\xff\x7f" + params[place + 4 :]
+
+
+@pytest.mark.parametrize("much", [0, 1 << 30], ids=["in a thread", "at once"])
+@pytest.mark.parametrize("asked", ["one", "several"])
+def test_nothing_is_told_of_weights_that_are_not_the_manifests(store, monkeypatch, fetched, much, asked):
+    monkeypatch.setattr(model_store, "_MUCH", much)
+    file = "model-0000.params"
+    whole = store.files[file]
+    store.files[file] = not_a_number(whole)
+    request = upload(JPEG) if asked == "one" else as_json(json.dumps({"urls": [URL, URL]}))
+    for _ in range(2):
+        status, body = ask(request)
+        assert (status, body["error"]["code"]) == (503, "model_file_mismatch")
+        assert file in body["error"]["message"] and "predictions" not in body
+        assert model_store.present_model() is None
+    store.files[file] = whole
+    assert ask(upload(JPEG))[0] == 200
+
+
+def test_the_network_predicts_while_the_weights_are_verified(store, monkeypatch):
+    """To compute their digest takes as long as a third of the first prediction."""
+    predicted = threading.Event()
+    run, hexdigest = Predictor.run, model_store.Digest.hexdigest
+    of_the_weights = hashlib.sha256(store.files["model-0000.params"]).hexdigest()
+
+    def waiting(digest: model_store.Digest) -> str:
+        computed = hexdigest(digest)
+        assert computed != of_the_weights or predicted.wait(10), "the prediction waits for the digest"
+        return computed
+
+    monkeypatch.setattr(model_store, "_MUCH", 0)
+    monkeypatch.setattr(model_store.Digest, "hexdigest", waiting)
+    monkeypatch.setattr(Predictor, "run", lambda *given: (run(*given), predicted.set())[0])
+    assert ask(upload(JPEG))[0] == 200
+
+
 def test_a_function_without_its_variables_is_503(monkeypatch):
     monkeypatch.delenv("MODEL_STORE_BUCKET_NAME")
     assert code(upload(JPEG)) == "misconfigured"
 
 
 def test_a_defect_is_a_500_of_the_contract_and_logged_with_its_trace(monkeypatch, output):
-    monkeypatch.setattr(ModelStore, "load", lambda *_: 1 / 0)
+    monkeypatch.setattr(ModelStore, "bind", lambda *_: 1 / 0)
     assert code(upload(JPEG)) == "internal_error"
     (line,) = log(output)
     assert (line["level"], line["status"]) == ("ERROR", 500)

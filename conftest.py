@@ -119,10 +119,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             os.environ["IPYTHONDIR"] = str(runner.ipython_folder(folder))
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)  # pytest removes the folder of a run that passed, and the emulator's record with it
+def pytest_sessionfinish() -> None:
     building.hold_while(False)
     while _emulators:
-        _emulators.pop().stop()
+        if not _emulators.pop().stop():
+            raise RuntimeError("the tests' emulator ended before the tests, or has lost its record")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
     if config.pluginmanager.has_plugin("dsession"):
         for what in leftovers.end(config._tmp_path_factory.getbasetemp()):
             print(f"ended what a worker left running: {what}")

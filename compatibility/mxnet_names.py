@@ -4,21 +4,22 @@ MXNet asks for some names, while it is imported, that Python and NumPy have sinc
 of MXNet is being imported, and gone after: NumPy and `sys.modules` are left as they were. The computations need none.
 
 `mxnet_names.pth`, installed beside this file, imports it when Python starts, so any cell and any library of the
-environment may import MXNet. Functions of MXNet that ask for such a name when they are called are not helped: those of
+environment may import MXNet. Every start of Python pays for this file, so it imports nothing but what is there already,
+until MXNet is imported. Functions of MXNet that ask for such a name when they are called are not helped: those of
 `mx.np` with boolean masks on NumPy 1, and Gluon's early stopping. The workbook uses neither.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
-from typing import Any
+from _thread import RLock  # threading's
+
+TYPE_CHECKING = False  # typing's, which takes its time to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 # Names of NumPy by the name that does the same today. MXNet's `mx.np` gives them to its users as its own.
 RENAMED = {
@@ -39,9 +40,9 @@ VALUES = {"bool": bool, "PZERO": 0.0, "NZERO": -0.0, "NINF": float("-inf")}
 # Financial functions, which left NumPy in 1.20; up to 1.23 a name that raises stayed.
 FINANCIAL = ("mirr", "npv", "pmt", "ppmt", "pv", "rate")
 
-_lock = threading.RLock()
+_lock = RLock()
 _depth = 0
-_undo: list[Callable[[], object]] = []
+_supplied: list[tuple[dict[str, Any], str]] = []  # where, and which name
 
 
 def _gone(name: str) -> Callable[..., Any]:
@@ -60,6 +61,8 @@ def _names(numpy: ModuleType) -> dict[str, object]:
 
 def _distutils() -> dict[str, ModuleType]:
     """`distutils.version`, which left Python in 3.12; MXNet compares NumPy's version by it, with either class."""
+    from types import ModuleType
+
     from packaging.version import Version
 
     package, version = ModuleType("distutils"), ModuleType("distutils.version")
@@ -72,20 +75,20 @@ def _supply() -> None:
     """Put each missing name in its place, and note how to take it away."""
     import numpy
 
-    namespace = vars(numpy)
-    for name, value in _names(numpy).items():
-        if name not in namespace:
-            namespace[name] = value
-            _undo.append(partial(namespace.pop, name, None))
+    _put(vars(numpy), _names(numpy))
     if sys.version_info >= (3, 12) and "distutils" not in sys.modules:
-        for name, module in _distutils().items():
-            sys.modules[name] = module
-            _undo.append(partial(sys.modules.pop, name, None))
+        _put(sys.modules, _distutils())
 
 
-@contextmanager
-def supplied() -> Iterator[None]:
-    """The names, for as long as the outermost of these contexts lasts."""
+def _put(place: dict[str, Any], names: dict[str, Any]) -> None:
+    for name, value in names.items():
+        if name not in place:
+            place[name] = value
+            _supplied.append((place, name))
+
+
+def _with_the_names(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+    """Run a module of MXNet. The names are there for as long as the outermost of these calls lasts."""
     global _depth
     import warnings
 
@@ -97,14 +100,15 @@ def supplied() -> Iterator[None]:
         try:
             if _depth == 1:
                 _supply()
-            yield
+            execute(module)
         finally:
             _depth -= 1
-            while _depth == 0 and _undo:
-                _undo.pop()()
+            while _depth == 0 and _supplied:
+                place, name = _supplied.pop()
+                place.pop(name, None)
 
 
-class Finder(MetaPathFinder):
+class Finder:
     """Finds MXNet's modules where Python would, and has them run with the names."""
 
     def find_spec(
@@ -112,15 +116,13 @@ class Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname.partition(".")[0] != "mxnet":
             return None
+        from functools import partial
+        from importlib.machinery import PathFinder
+
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                with supplied():
-                    execute(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            execute = partial(_with_the_names, spec.loader.exec_module)
+            spec.loader.exec_module = execute  # type: ignore[method-assign]
         return spec
 
 

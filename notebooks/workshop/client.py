@@ -13,7 +13,7 @@ import requests
 
 from predict.model_files import SYNSET
 from workshop import access
-from workshop.lab import Lab, LabError
+from workshop.lab import Lab, LabError, patience
 from workshop.samples import sample_path
 
 STAGE = "Prod"
@@ -170,10 +170,11 @@ def reconfigure(lab: Lab, **settings: Any) -> None:
     """
     functions, name = lab.client("lambda"), predict_function(lab)
     functions.update_function_configuration(FunctionName=name, **settings)
-    functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+    ready = patience(functions, 300)
+    functions.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=ready)
     before = functions.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"]
     version = functions.publish_version(FunctionName=name, Description=f"{BY_HAND}: {', '.join(settings)}")["Version"]
-    functions.get_waiter("function_active_v2").wait(FunctionName=name, Qualifier=version)
+    functions.get_waiter("function_active_v2").wait(FunctionName=name, Qualifier=version, WaiterConfig=ready)
     functions.update_alias(
         FunctionName=name, Name=ALIAS, FunctionVersion=version, RoutingConfig={"AdditionalVersionWeights": {}}
     )

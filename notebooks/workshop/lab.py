@@ -20,10 +20,18 @@ from workshop.emulator_record import on_another_port
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 LOCAL_KEY = "test"  # the emulator's root user, key id and secret alike
+# Of requests to the emulator. botocore's default waits up to 15 s until it says that nothing answers on this machine.
+LOCAL_RETRIES = {"mode": "standard", "total_max_attempts": 3}
 
 
 class LabError(UserError):
     """What is wrong, and what to do about it."""
+
+
+def patience(client: Any, seconds: float = 900) -> dict[str, Any]:
+    """How a waiter of this client asks, for so long at most: often on this machine, every 2 s on AWS."""
+    delay = 0.2 if urlsplit(client.meta.endpoint_url).scheme == "http" else 2.0
+    return {"Delay": delay, "MaxAttempts": round(seconds / delay)}
 
 
 def check_loopback(endpoint: str) -> str:
@@ -99,7 +107,10 @@ class Lab:
         if self.target == "aws":
             # AWS_ENDPOINT_URL may still point at an emulator; here the account is meant.
             return {"config": Config(**{"ignore_configured_endpoint_urls": True, **settings})}
-        return {"endpoint_url": self.endpoint_url, "config": Config(proxies={}, **settings)}
+        return {
+            "endpoint_url": self.endpoint_url,
+            "config": Config(proxies={}, **{"retries": LOCAL_RETRIES, **settings}),
+        }
 
     @cached_property
     def identity(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from cfnlint.decode import cfn_yaml
 
 from workshop import ROOT
 from workshop.deployment import stacks
-from workshop.lab import Lab, connect
+from workshop.lab import Lab, connect, patience
 
 
 @pytest.fixture(scope="session")
@@ -36,4 +36,6 @@ def lab(emulator_url: str) -> Iterator[Lab]:
     )
     yield lab
     cloudformation.delete_stack(StackName=lab.toolchain_stack)
-    cloudformation.get_waiter("stack_delete_complete").wait(StackName=lab.toolchain_stack)
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName=lab.toolchain_stack, WaiterConfig=patience(cloudformation)
+    )

@@ -25,7 +25,7 @@ from workshop.choices import APPLICATION, TOOLCHAIN
 from workshop.deployment import parameters, stacks
 from workshop.headless import runner
 from workshop.headless.arguments import with_the_deployed_model
-from workshop.lab import Lab, connect
+from workshop.lab import Lab, connect, patience
 from workshop.scale import bulk
 
 PROJECT, MODEL = "choices-test", "choices-test-model"
@@ -69,15 +69,13 @@ def without(text: str, *names: str) -> str:
 
 @pytest.fixture(scope="module")
 def lab(emulator_url: str) -> Iterator[Lab]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(stacks.WAIT, "Delay", 0.2)
-        lab = connect("local", "us-east-1", PROJECT)
-        yield lab
-        cloudformation = lab.client("cloudformation")
-        bulk.empty(lab)
-        for stack in (lab.app_stack, lab.toolchain_stack):
-            cloudformation.delete_stack(StackName=stack)
-            cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack)
+    lab = connect("local", "us-east-1", PROJECT)
+    yield lab
+    cloudformation = lab.client("cloudformation")
+    bulk.empty(lab)
+    for stack in (lab.app_stack, lab.toolchain_stack):
+        cloudformation.delete_stack(StackName=stack)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=patience(cloudformation))
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def emitted():
     network = SimpleNamespace(run=lambda batch: [array.array("f", [1.0]), array.array("f", [2.0])])
     description = Description(rejection=Rejection(("flatten0",), (1.0,), 0.0, 1.0))
     model = Model(network, ["a"], "one", "float32", "0" * 64, description)
-    patch.setattr(ModelStore, "from_environment", lambda: SimpleNamespace(load=lambda seconds: model))
+    patch.setattr(ModelStore, "from_environment", lambda: SimpleNamespace(bind=lambda seconds: model))
     patch.setattr(lambda_function._decoder, "prepare", lambda data, seconds, fitting: Prepared(b""))
     pictures = iter([b"picture"])
 

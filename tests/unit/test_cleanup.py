@@ -100,14 +100,6 @@ def clean(lab: Lab) -> list[Found]:
     return cleanup.left(lab, seconds=0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def short_waits() -> Iterator[None]:
-    """The emulator answers at once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(stacks.WAIT, "Delay", 0.1)
-        yield
-
-
 @pytest.fixture
 def lab(emulator_url: str, tmp_path) -> Iterator[Lab]:
     """A project with both stacks, several versions in both buckets, notebook 04's grants and logs."""
@@ -251,7 +243,7 @@ def test_a_stack_whose_deletion_fails_names_the_resource(lab, monkeypatch):
     monkeypatch.setattr(cleanup, "events", lambda client, stack: answers.pop(0))
     monkeypatch.setattr(cloudformation, "delete_stack", lambda StackName: None)
     monkeypatch.setattr(lab, "client", lambda service: cloudformation)
-    monkeypatch.setitem(stacks.WAIT, "MaxAttempts", 1)
+    monkeypatch.setattr(cleanup, "patience", lambda client: {"Delay": 0.1, "MaxAttempts": 1})
     with pytest.raises(stacks.StackError, match="app was not deleted: ModelStoreBucket: The bucket .* is not empty"):
         cleanup.delete_stack(lab, lab.app_stack)
 

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from workshop import emulator_record
 from workshop.choices import ChoiceError, check_project_id, check_region
-from workshop.lab import Lab, LabError, check_loopback, connect
+from workshop.lab import Lab, LabError, check_loopback, connect, patience
 
 
 @pytest.mark.parametrize("project_id", ["ab", "predictions", "a-1", "abcdefghijklmno"])
@@ -154,6 +154,15 @@ def test_aws_ignores_an_endpoint_that_is_meant_for_the_emulator(monkeypatch):
     assert environment["AWS_REGION"] == "eu-west-1"
 
 
+def test_a_waiter_asks_often_on_this_machine_and_every_two_seconds_on_aws(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    here, aws = (Lab(target, "eu-west-1", "predictions").client("cloudformation") for target in ("local", "aws"))
+    assert patience(here, 60) == {"Delay": 0.2, "MaxAttempts": 300}
+    assert patience(aws, 60) == {"Delay": 2.0, "MaxAttempts": 30}
+
+
+@pytest.mark.slow
 def test_names_and_outputs_on_the_emulator(emulator_url):
     lab = connect(project_id="names")
     assert lab.endpoint_url == emulator_url

@@ -31,6 +31,8 @@ class Functions:
         self.memory = MemorySize
         self.history.append(MemorySize)
 
+    meta = SimpleNamespace(endpoint_url="http://127.0.0.1:4566")
+
     def get_waiter(self, _name):
         return SimpleNamespace(wait=lambda **_names: None)
 

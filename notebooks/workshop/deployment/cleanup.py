@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError, WaiterError
 
 from workshop import access
 from workshop.deployment import iam, probe
-from workshop.deployment.stacks import WAIT, StackError, events, status
-from workshop.lab import Lab
+from workshop.deployment.stacks import StackError, events, status
+from workshop.lab import Lab, patience
 from workshop.scale import bulk, inbox
 
 BATCH = 1000  # keys that S3 deletes in one request
@@ -232,7 +232,7 @@ def delete_stack(lab: Lab, stack: str) -> bool:
     seen = {event["EventId"] for event in events(cloudformation, stack)}
     try:
         cloudformation.delete_stack(StackName=stack)
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=WAIT)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=patience(cloudformation))
     except WaiterError as error:
         reasons = [
             f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"

@@ -12,9 +12,9 @@ import yaml
 from botocore.exceptions import ClientError, WaiterError
 
 from workshop import UserError, choices
+from workshop.lab import patience
 
 BODY_BYTES = 51_200  # of a template within a request: AWS's limit
-WAIT = {"Delay": 2, "MaxAttempts": 450}
 
 
 class StackError(UserError, RuntimeError):
@@ -91,7 +91,7 @@ def create_change_set(
     state = status(cloudformation, stack)
     if state == "ROLLBACK_COMPLETE":
         cloudformation.delete_stack(StackName=stack)
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=WAIT)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig=patience(cloudformation))
         state = ""
     previous = parameters(cloudformation, stack)
     request = {
@@ -109,7 +109,7 @@ def create_change_set(
     )["Id"]
     try:
         cloudformation.get_waiter("change_set_create_complete").wait(
-            StackName=stack, ChangeSetName=change_set, WaiterConfig=WAIT
+            StackName=stack, ChangeSetName=change_set, WaiterConfig=patience(cloudformation)
         )
     except WaiterError as error:
         refused = cloudformation.describe_change_set(StackName=stack, ChangeSetName=change_set)
@@ -145,7 +145,7 @@ def execute(cloudformation, change_set: dict) -> list[dict]:
         cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set["ChangeSetId"])
     waiter = cloudformation.get_waiter("stack_create_complete" if creates else "stack_update_complete")
     try:
-        waiter.wait(StackName=stack, WaiterConfig=WAIT)
+        waiter.wait(StackName=stack, WaiterConfig=patience(cloudformation))
     except WaiterError as error:
         failed = [
             event for event in events(cloudformation, stack, before) if event["ResourceStatus"].endswith("FAILED")

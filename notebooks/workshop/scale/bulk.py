@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from PIL import Image, ImageEnhance, ImageOps
 
 from workshop import choices
-from workshop.lab import Lab, LabError
+from workshop.lab import Lab, LabError, patience
 from workshop.samples import sample_path
 
 ACTIVE = "RUNNING"
@@ -71,9 +71,8 @@ def update(lab: Lab, named: Mapping[str, object]) -> dict[str, str]:
         if "No updates are to be performed" not in str(error):
             raise
     else:
-        cloudformation.get_waiter("stack_update_complete").wait(
-            StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 300}
-        )
+        waiter = cloudformation.get_waiter("stack_update_complete")
+        waiter.wait(StackName=stack, WaiterConfig=patience(cloudformation, 600))
     return lab.outputs(stack)
 
 

@@ -131,8 +131,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if config.pluginmanager.has_plugin("dsession"):
         for what in leftovers.end(config._tmp_path_factory.getbasetemp()):
             print(f"ended what a worker left running: {what}")
-    if folder := config.stash.get(TEMPORARY, None):
-        leftovers.forget(folder)
+    if (folder := config.stash.get(TEMPORARY, None)) and (left := leftovers.forget(folder)):
+        print(f"left in the temporary folder, and removed: {', '.join(left)}")
 
 
 @pytest.fixture(scope="session")

@@ -58,9 +58,8 @@ def temporary_folder(base: Path) -> Path:
     return folder
 
 
-def forget(folder: Path) -> None:
-    """Remove such a folder. Raises SystemExit, for the exit status, where files were left in it, and names them."""
+def forget(folder: Path) -> list[str]:
+    """Remove such a folder; returns what was left in it. A process that was killed may leave something."""
     left = sorted(path.name for path in folder.glob("*") if not path.name.startswith(KNOWN))
     shutil.rmtree(folder, ignore_errors=True)
-    if left:
-        raise SystemExit(f"left in the temporary folder, and removed: {', '.join(left)}")
+    return left

@@ -166,16 +166,13 @@ def assemble(artifact: Path, name: str = runtime.THIS, architecture: str = runti
     Raises SystemExit where this machine has no Python of that runtime.
     """
     shutil.copytree(third_party(name, architecture), artifact, dirs_exist_ok=True)
-    modules = Path(tempfile.mkdtemp())
-    try:
-        package = modules / SOURCE.name
+    with tempfile.TemporaryDirectory() as modules:
+        package = Path(modules, SOURCE.name)
         package.mkdir()
         for module in SOURCE.glob("*.py"):
             shutil.copy2(module, package)
-        compile_modules(modules, name)
+        compile_modules(Path(modules), name)
         shutil.copytree(modules, artifact, dirs_exist_ok=True)
-    finally:
-        shutil.rmtree(modules)
 
 
 if __name__ == "__main__":

@@ -140,39 +140,41 @@ class ModelStore(NamedTuple):
             data = get(self.key(file))
             return data, Digest(data)
 
-        files = [self.symbol_file, self.params_file, self.synset_file]
-        with ThreadPoolExecutor(len(files) + 3) as pool:
+        with ThreadPoolExecutor(6) as pool:
             manifest, about = pool.submit(fetch, MANIFEST), pool.submit(fetch, ABOUT)
-            under_way = pool.map(fetch, files)
+            weights = pool.submit(fetch, self.params_file)
+            small = {file: pool.submit(fetch, file) for file in (self.symbol_file, self.synset_file)}
             described_by = pool.submit(self._description, manifest, about, described)
             with contextlib.suppress(OSError):  # heard when the network is bound
                 load_library()
-            fetched = dict(zip(files, under_way, strict=True))
-            description = described_by.result()
-        listed, (params, digest) = bytes(manifest.result()[0]), fetched.pop(self.params_file)
-        check_sums(listed, {file: digest.hexdigest() for file, (_, digest) in fetched.items()})
+            listed = bytes(manifest.result()[0])
+            symbol, synset = (bytes(each.result()[0]) for each in small.values())
+            check_sums(listed, {file: each.result()[1].hexdigest() for file, each in small.items()})
+            labels, description = read_labels(synset), described_by.result()
 
-        @functools.cache
-        def verify() -> None:
-            check_sums(listed, {self.params_file: digest.hexdigest()})
+            @functools.cache
+            def verify() -> None:
+                check_sums(listed, {self.params_file: weights.result()[1].hexdigest()})
 
-        sums = parse_manifest(listed.decode("utf-8", "replace"))
-        if self.params_file not in sums or layout(memoryview(params)) is None:
-            verify()  # MXNet's own reader gets no file that may be damaged
-        symbol, labels = bytes(fetched[self.symbol_file][0]), read_labels(bytes(fetched[self.synset_file][0]))
-        rejection = description.rejection
-        try:
-            if rejection:
-                symbol = rejection.shown_by(symbol)
-            predictor = Predictor(symbol, params, labels, description.fitting.size)
-            if rejection:
-                rejection.check(predictor.shapes)
-        except (ValueError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
-            verify()
-            raise failure(
-                "model_not_usable", f"the model {self.name} cannot run ({problem}): deploy another model"
-            ) from problem
-        return Model(predictor, labels, self.name, self.precision, sums[self.params_file], description, verify)
+            def arrived() -> bytes | memoryview:
+                data = weights.result()[0]
+                if layout(memoryview(data)) is None:
+                    verify()  # MXNet's own reader gets no file that may be damaged
+                return data
+
+            try:
+                rejection = description.rejection
+                shown = rejection.shown_by(symbol) if rejection else symbol
+                predictor = Predictor(shown, arrived, labels, description.fitting.size)
+                if rejection:
+                    rejection.check(predictor.shapes)
+            except (ValueError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
+                verify()
+                raise failure(
+                    "model_not_usable", f"the model {self.name} cannot run ({problem}): deploy another model"
+                ) from problem
+        sha256 = parse_manifest(listed.decode("utf-8", "replace")).get(self.params_file, "")
+        return Model(predictor, labels, self.name, self.precision, sha256, description, verify)
 
     def _description(self, manifest: Future, about: Future, described: Callable[[Description], None]) -> Description:
         """What the model says of itself; the manifest says whether it does: S3 may refuse what is not there."""

@@ -15,11 +15,13 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import params_file
 from .limits import MEGABYTES_PER_VCPU
+
+Params = bytes | memoryview
 
 INPUT_NAME = "data"
 _CPU = 1  # MXNet's device type
@@ -162,15 +164,16 @@ class Predictor:
 
     `symbol_json`: the network as MXNet saves it, input named `data`; one that takes codes of 8 bits instead of pixels
     says which (`workshop.quantization.with_lookup_table`). `params`: the weights as MXNet saves them, float32
-    (float16 ones must be widened first); the predictor keeps the buffer and computes with it, where the file has the
-    usual form. Of inputs that the file lacks, labels do not count, and `ones_<channels>`, the weights of an int8
-    network's identities (`workshop.quantization`), are 1. `labels`: one per class, in the order of the output.
+    (float16 ones must be widened first), or a function that waits for them, called once the symbol is read; the
+    predictor keeps the buffer and computes with it, where the file has the usual form. Of inputs that the file lacks,
+    labels do not count, and `ones_<channels>`, the weights of an int8 network's identities (`workshop.quantization`),
+    are 1. `labels`: one per class, in the order of the output.
     `size`: height and width of the input in pixels.
 
     Raises ModelError when they do not fit together, FileNotFoundError when libmxnet is missing.
     """
 
-    def __init__(self, symbol_json: bytes, params: bytes | memoryview, labels: list[str], size: int = 224):
+    def __init__(self, symbol_json: bytes, params: Params | Callable[[], Params], labels: list[str], size: int = 224):
         self.labels = list(labels)
         self.input_shape = (1, 3, size, size)
         self._lock = threading.Lock()
@@ -182,10 +185,10 @@ class Predictor:
             self._frees.close()
             raise
 
-    def _bind(self, symbol_json: bytes, params: bytes | memoryview) -> None:
+    def _bind(self, symbol_json: bytes, params: Params | Callable[[], Params]) -> None:
         symbol = self._made("MXSymbolFree", "MXSymbolCreateFromJSON", symbol_json)
-        values = self._parameters(params)
         self._codes = _codes(symbol_json)
+        values = self._parameters(params() if callable(params) else params)
         self._pixels = self._array(self.input_shape, _INT8 if self._codes else _UINT8)
         self._input = self._pixels if self._codes else self._array(self.input_shape)
         values[INPUT_NAME] = self._input
@@ -225,7 +228,7 @@ class Predictor:
         dimensions = (_uint * len(shape))(*shape)
         return self._made("MXNDArrayFree", "MXNDArrayCreateEx", dimensions, len(shape), _CPU, 0, 0, dtype)
 
-    def _parameters(self, params: bytes | memoryview) -> dict[str, ctypes.c_void_p]:
+    def _parameters(self, params: Params) -> dict[str, ctypes.c_void_p]:
         """The file's arrays by name, without the `arg:` and `aux:` that MXNet puts before each."""
         view = memoryview(params).cast("B")
         layout = params_file.layout(view)

@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from obstore.exceptions import PermissionDeniedError
 
-from predict import model_store
+from predict import model_store, predictor
 from predict.errors import PredictionError
 from predict.fitting import Fitting
 from predict.model_store import (
@@ -156,6 +156,18 @@ def test_the_description_is_there_before_the_weights(tiny_model):
         return holding(describing(tiny_model, ABOUT))(key)
 
     STORE.load(get_object=get, described=lambda description: told.set())
+
+
+def test_the_network_is_read_before_the_weights_are_there(tiny_model, monkeypatch):
+    read, codes = threading.Event(), predictor._codes
+
+    def get(key: str) -> bytes:
+        if key.endswith(".params"):
+            assert read.wait(10), "the symbol waited for the weights"
+        return holding(tiny_model.files)(key)
+
+    monkeypatch.setattr(predictor, "_codes", lambda symbol: (read.set(), codes(symbol))[1])
+    assert STORE.load(get_object=get).name == "practice"
 
 
 def test_the_store_is_asked_by_bucket_and_time(tiny_model, monkeypatch):

@@ -35,15 +35,15 @@ class Digest:
     def __init__(self, data: bytes | memoryview):
         self._hash = hashlib.sha256()
         self._thread = threading.Thread(target=self._hash.update, args=(data,))
-        self.large = len(data) >= _MUCH
-        if self.large:
+        self._large = len(data) >= _MUCH
+        if self._large:
             self._thread.start()
         else:
             self._thread.run()
 
     def hexdigest(self) -> str:
         """In hexadecimal digits, once it is computed."""
-        if self.large:
+        if self._large:
             self._thread.join()
         return self._hash.hexdigest()
 

@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--port", type=int, default=4566)
     chosen = parser.parse_args()
+    if chosen.rounds < 2:
+        parser.error("quartiles need two rounds and more")
     os.environ["AWS_ENDPOINT_URL"] = endpoint(chosen.port)
     lab = connect("local", "us-east-1", "predictions")
     files = bulk.variants(["golf_ball", "parachute", "church", "gas_pump"], chosen.images)

@@ -19,7 +19,7 @@ import psutil
 from workshop.emulator import Emulator
 
 RECORD = "started.json"
-# A cache of Checkov, a browser's session, and what an inner run of pytest keeps of a test that should fail.
+# A cache of Checkov's parser, a few bytes of a tool's session, and what an inner run of pytest keeps of a failed test.
 KNOWN = (".lark_cache_", ".ses", "pytest-of-")
 
 

@@ -152,14 +152,13 @@ class ModelStore(NamedTuple):
             check_sums(listed, {file: each.result()[1].hexdigest() for file, each in small.items()})
             labels, description = read_labels(synset), described_by.result()
 
-            @functools.cache
-            def verify() -> None:
-                check_sums(listed, {self.params_file: weights.result()[1].hexdigest()})
+            def verify(digest: Digest) -> None:
+                check_sums(listed, {self.params_file: digest.hexdigest()})
 
             def arrived() -> bytes | memoryview:
-                data = weights.result()[0]
+                data, digest = weights.result()
                 if layout(memoryview(data)) is None:
-                    verify()  # MXNet's own reader gets no file that may be damaged
+                    verify(digest)  # MXNet's own reader gets no file that may be damaged
                 return data
 
             try:
@@ -169,12 +168,13 @@ class ModelStore(NamedTuple):
                 if rejection:
                     rejection.check(predictor.shapes)
             except (ValueError, OSError) as problem:  # OSError: libmxnet, or a library that it needs, is missing
-                verify()
+                verify(weights.result()[1])
                 raise failure(
                     "model_not_usable", f"the model {self.name} cannot run ({problem}): deploy another model"
                 ) from problem
         sha256 = parse_manifest(listed.decode("utf-8", "replace")).get(self.params_file, "")
-        return Model(predictor, labels, self.name, self.precision, sha256, description, verify)
+        later = functools.cache(functools.partial(verify, weights.result()[1]))  # keeps the digest, and no file
+        return Model(predictor, labels, self.name, self.precision, sha256, description, later)
 
     def _description(self, manifest: Future, about: Future, described: Callable[[Description], None]) -> Description:
         """What the model says of itself; the manifest says whether it does: S3 may refuse what is not there."""

@@ -165,6 +165,12 @@ def test_alarms_are_quiet_without_requests_and_tell_nobody_unless_told(alarms, t
             assert actions["Fn::If"] == ["HasAlarmEmail", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}], name
 
 
+def test_lost_packets_of_a_name_lookup_leave_time_for_the_fetch(template):
+    variables = template["Resources"]["Predict"]["Properties"]["Environment"]["Variables"]
+    chosen = dict(option.split(":") for option in variables["RES_OPTIONS"].split())
+    assert int(chosen["timeout"]) * int(chosen["attempts"]) < fetching.MAX_SECONDS / 2
+
+
 def test_the_latency_alarm_is_above_what_a_slow_host_can_cause(alarms):
     (alarm,) = [each for each in alarms.values() if each["MetricName"] == "Latency"]
     assert fetching.MAX_SECONDS * 1000 < alarm["Threshold"] < lambda_function.GATEWAY_SECONDS * 1000
